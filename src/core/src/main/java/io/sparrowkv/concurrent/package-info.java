@@ -1,0 +1,2 @@
+/** A fixed team of worker threads for loops that allocate nothing. */
+package io.sparrowkv.concurrent;

@@ -1,0 +1,55 @@
+package io.sparrowkv.encode;
+
+import io.sparrowkv.io.InvalidInputException;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.ServiceLoader;
+import java.util.stream.Collectors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Chooses an encoder backend by name, and says once what was chosen, what was passed over and why. */
+public final class Encoders {
+    /** The name that takes the most preferred backend that can start here. */
+    public static final String AUTO = "auto";
+
+    private static final Logger LOG = LoggerFactory.getLogger(Encoders.class);
+
+    private Encoders() {}
+
+    /** All providers, the most preferred first. */
+    public static List<EncoderProvider> providers() {
+        List<EncoderProvider> found = new ArrayList<>();
+        ServiceLoader.load(EncoderProvider.class, Encoders.class.getClassLoader())
+                .forEach(found::add);
+        found.sort(Comparator.comparingInt(EncoderProvider::preference).reversed());
+        return List.copyOf(found);
+    }
+
+    /**
+     * Starts a backend.
+     *
+     * @param name a provider's name, which then starts or fails, or {@link #AUTO}
+     * @param threads most threads the backend may use
+     * @throws InvalidInputException when no provider has that name, or it cannot start here
+     */
+    public static EncoderBackend start(String name, int threads) {
+        for (EncoderProvider provider : providers()) {
+            if (name.equals(AUTO) || name.equals(provider.name())) {
+                var reason = provider.unavailable();
+                if (reason.isEmpty()) {
+                    EncoderBackend backend = provider.start(threads);
+                    LOG.info("encoder: {} ({})", backend.name(), backend.description());
+                    return backend;
+                }
+                if (!name.equals(AUTO)) {
+                    throw new InvalidInputException("--encoder " + name + ": " + reason.get());
+                }
+                LOG.warn("encoder {} is passed over: {}", provider.name(), reason.get());
+            }
+        }
+        String names = providers().stream().map(EncoderProvider::name).collect(Collectors.joining(", "));
+        throw new InvalidInputException("--encoder " + name + ": no such encoder; choose auto, " + names);
+    }
+}

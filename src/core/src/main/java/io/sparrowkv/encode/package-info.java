@@ -1,0 +1,2 @@
+/** Vectors to codes: the encoder contract, its implementations and their choice. */
+package io.sparrowkv.encode;

@@ -1,0 +1,75 @@
+package io.sparrowkv.sae;
+
+import io.sparrowkv.io.InvalidInputException;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/** The dictionaries of all of a model's sites; it owns them. */
+public final class DictionarySet implements AutoCloseable {
+    private final SortedMap<Site, Dictionary> bySite = new TreeMap<>();
+
+    /**
+     * @throws InvalidInputException when two dictionaries claim one site, or differ in width or in the rope stage of their keys
+     */
+    public DictionarySet(Collection<Dictionary> dictionaries) {
+        RopeStage keyStage = null;
+        for (Dictionary dictionary : dictionaries) {
+            if (bySite.put(dictionary.site(), dictionary) != null) {
+                throw new InvalidInputException(dictionary.site() + ": two dictionaries for one site; keep one");
+            }
+            if (dictionary.dHead() != bySite.firstEntry().getValue().dHead()) {
+                throw new InvalidInputException("%s: d_head is %d where %s has %d; dictionaries of one model share it"
+                        .formatted(
+                                dictionary.site(),
+                                dictionary.dHead(),
+                                bySite.firstKey(),
+                                bySite.firstEntry().getValue().dHead()));
+            }
+            if (dictionary.site().kind() == VectorKind.KEY) {
+                if (keyStage != null && keyStage != dictionary.rope()) {
+                    throw new InvalidInputException("%s: rope is '%s' where other key dictionaries have '%s'; train all alike"
+                            .formatted(
+                                    dictionary.site(), dictionary.rope().label(), keyStage.label()));
+                }
+                keyStage = dictionary.rope();
+            }
+        }
+    }
+
+    /** All dictionaries by site, in the order of sites. */
+    public SortedMap<Site, Dictionary> bySite() {
+        return Collections.unmodifiableSortedMap(bySite);
+    }
+
+    /**
+     * The dictionary of one KV head's vectors: its own, or else its layer's.
+     *
+     * @throws InvalidInputException when the set has neither
+     */
+    public Dictionary of(int layer, VectorKind kind, int head) {
+        Dictionary own = bySite.get(new Site(layer, kind, head));
+        Dictionary found = own != null ? own : bySite.get(Site.of(layer, kind));
+        if (found == null) {
+            throw new InvalidInputException(
+                    Site.of(layer, kind) + ": no dictionary in the set; train it with 'sparrow train'");
+        }
+        return found;
+    }
+
+    /** Whether the layer's KV heads share one dictionary for this kind. */
+    public boolean shared(int layer, VectorKind kind) {
+        return bySite.containsKey(Site.of(layer, kind));
+    }
+
+    /** Bytes of all weights in memory. */
+    public long byteSize() {
+        return bySite.values().stream().mapToLong(Dictionary::byteSize).sum();
+    }
+
+    @Override
+    public void close() {
+        bySite.values().forEach(Dictionary::close);
+    }
+}
