@@ -29,9 +29,10 @@ public final class DictionarySet implements AutoCloseable {
             }
             if (dictionary.site().kind() == VectorKind.KEY) {
                 if (keyStage != null && keyStage != dictionary.rope()) {
-                    throw new InvalidInputException("%s: rope is '%s' where other key dictionaries have '%s'; train all alike"
-                            .formatted(
-                                    dictionary.site(), dictionary.rope().label(), keyStage.label()));
+                    throw new InvalidInputException(
+                            "%s: rope is '%s' where other key dictionaries have '%s'; train all alike"
+                                    .formatted(
+                                            dictionary.site(), dictionary.rope().label(), keyStage.label()));
                 }
                 keyStage = dictionary.rope();
             }
