@@ -1,0 +1,2 @@
+/** Weights and dictionaries as safetensors files: read memory-mapped, written whole. */
+package io.sparrowkv.safetensors;
