@@ -1,0 +1,11 @@
+package io.sparrowkv.cli;
+
+import picocli.CommandLine.Command;
+
+/** Groups the throughput runs. */
+@Command(
+        name = "bench",
+        description = "Measure encoding and attention on this machine, checking the results as it does.",
+        synopsisSubcommandLabel = "COMMAND",
+        subcommands = {BenchEncodeCommand.class})
+final class BenchCommand {}

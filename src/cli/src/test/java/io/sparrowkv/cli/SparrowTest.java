@@ -1,0 +1,98 @@
+package io.sparrowkv.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class SparrowTest {
+    @Test
+    void helpNamesTheCommands() {
+        Run run = Run.sparrow("--help");
+        assertThat(run.code()).isZero();
+        assertThat(run.out()).contains("info", "bench");
+        assertThat(run.err()).isEmpty();
+    }
+
+    @Test
+    void versionIsThatOfTheBuild() {
+        Run run = Run.sparrow("--version");
+        assertThat(run.code()).isZero();
+        assertThat(run.out()).containsPattern("sparrow \\d+\\.\\d+\\.\\d+");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "'' | Missing required subcommand",
+                "fly | Unmatched argument",
+                "info --measrue | Unknown option: '--measrue'; did you mean --measure",
+                "bench encode --rows many | Invalid value for option '--rows'",
+                "bench encode --rows 0 | --rows 0: must be from 1 to 1048576",
+                "bench encode --latents 8 --budget 9 | --budget 9: must be from 1 to 8",
+                "bench encode --encoder abacus | --encoder abacus: no such encoder; choose auto, ",
+                "bench encode --threads 0 | --threads 0: must be from 1 to 1024",
+            })
+    void badUsageIsOneLineAndExitCode2(String arguments, String message) {
+        Run run = Run.sparrow(arguments.isEmpty() ? new String[0] : arguments.split(" "));
+        assertThat(run.code()).as(run.err()).isEqualTo(2);
+        assertThat(run.err()).startsWith("sparrow: error: " + message);
+        assertThat(run.err().lines()).hasSize(1);
+        assertThat(run.out()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "--stacktrace bench encode --rows 0",
+                "bench --stacktrace encode --rows 0",
+                "bench encode --rows 0 --stacktrace",
+                "bench encode --stacktrace --rows many"
+            })
+    void stackTracesShowOnDemandWhereverTheOptionStands(String arguments) {
+        Run run = Run.sparrow(arguments.split(" "));
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).startsWith("sparrow: error: ").contains("\tat io.sparrowkv.cli");
+    }
+
+    @Test
+    void infoAsJsonIsOneDocumentAndNamesOneAutomaticEncoder() {
+        Run run = Run.sparrow("info", "--json");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.json().at("/command").asString()).isEqualTo("info");
+        assertThat(run.json().at("/machine/cores").asInt())
+                .isEqualTo(Runtime.getRuntime().availableProcessors());
+        int automatic = 0;
+        for (var encoder : run.json().at("/encoders")) {
+            automatic += encoder.at("/auto").asBoolean() ? 1 : 0;
+        }
+        assertThat(automatic).isEqualTo(1);
+    }
+
+    @Test
+    void encodersAreMeasuredAndComparedWithTheOracle() {
+        Run run = Run.sparrow(
+                "bench",
+                "encode",
+                "--d-head",
+                "24",
+                "--latents",
+                "130",
+                "--budget",
+                "5",
+                "--rows",
+                "65",
+                "--seconds",
+                "0.05",
+                "--json");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.json().at("/encoders")).isNotEmpty();
+        for (var encoder : run.json().at("/encoders")) {
+            assertThat(encoder.at("/vectorsPerSecond").asDouble()).isPositive();
+            assertThat(encoder.at("/largestDifference").asDouble()).isLessThanOrEqualTo(1e-5);
+        }
+    }
+}
