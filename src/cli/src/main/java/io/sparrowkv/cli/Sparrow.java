@@ -18,6 +18,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
 @Command(
         name = "sparrow",
         description = "A streaming compressor for the key/value cache of decoder language models.",
+        mixinStandardHelpOptions = true,
+        scope = ScopeType.INHERIT,
         versionProvider = Version.class,
         synopsisSubcommandLabel = "COMMAND",
         subcommands = {InfoCommand.class, BenchCommand.class})
@@ -25,24 +27,12 @@ public final class Sparrow {
     private static final String STACK_TRACE = "--stacktrace";
 
     @Option(
-            names = {"-h", "--help"},
-            usageHelp = true,
-            scope = ScopeType.INHERIT,
-            description = "Show this help.")
-    private boolean help;
-
-    @Option(
-            names = {"-V", "--version"},
-            versionHelp = true,
-            description = "Show the version.")
-    private boolean version;
-
-    @Option(
             names = {"-v", "--verbose"},
             scope = ScopeType.INHERIT,
             description = "Log more; twice for everything.")
     private boolean[] verbose = {};
 
+    @SuppressWarnings("unused") // declared for the parser and the help; read from the arguments themselves
     @Option(names = STACK_TRACE, scope = ScopeType.INHERIT, description = "Show where an error came from.")
     private boolean stackTrace;
 

@@ -17,7 +17,7 @@ public final class Quantities {
         if (bytes < 0) {
             throw new IllegalArgumentException("bytes " + bytes);
         }
-        return bytes < 1024 ? bytes + " B" : scaled(bytes, 1024, BINARY, " ");
+        return bytes < 1024 ? bytes + " B" : scaled((double) bytes, 1024, BINARY, " ");
     }
 
     /** Bytes for each token, which need not be whole: {@code 143 B}. */
