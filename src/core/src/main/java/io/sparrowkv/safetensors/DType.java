@@ -33,4 +33,18 @@ public enum DType {
     public boolean widensToFloat() {
         return this == F32 || this == F16 || this == BF16;
     }
+
+    /**
+     * The nearest value that this type can hold, ties to even.
+     *
+     * @throws IllegalArgumentException when the type is none of F32, F16, BF16
+     */
+    public float round(float value) {
+        return switch (this) {
+            case F32 -> value;
+            case F16 -> Float.float16ToFloat(Float.floatToFloat16(value));
+            case BF16 -> Float.intBitsToFloat(FloatConversion.toBrain(value) << 16);
+            default -> throw new IllegalArgumentException("fp32 does not round to " + this);
+        };
+    }
 }

@@ -38,7 +38,7 @@ final class FloatConversion {
             throw new IllegalArgumentException(
                     "%d elements do not fit in %d bytes of fp32".formatted(elements, destination.byteSize()));
         }
-        boolean parallel = destination.isAccessibleBy(OTHER) && source.isAccessibleBy(OTHER);
+        boolean parallel = elements > PIECE && destination.isAccessibleBy(OTHER) && source.isAccessibleBy(OTHER);
         forEachPiece(elements, parallel, (from, count) -> {
             MemorySegment in = source.asSlice(from * dtype.byteSize(), count * dtype.byteSize());
             MemorySegment out = destination.asSlice(from * Float.BYTES, count * Float.BYTES);
@@ -61,7 +61,7 @@ final class FloatConversion {
         }
     }
 
-    private static short toBrain(float value) {
+    static short toBrain(float value) {
         int bits = Float.floatToRawIntBits(value);
         if (Float.isNaN(value)) {
             return (short) (bits >>> 16 | 0x40); // stays a NaN when the low half is cut off

@@ -123,12 +123,32 @@ public final class SafetensorsFile implements AutoCloseable {
      * @throws InvalidInputException when the tensor is missing, or its dtype is none of F32, F16, BF16
      */
     public void readFloats(String name, MemorySegment destination) {
+        Tensor tensor = floats(name);
+        FloatConversion.widen(tensor.dtype(), tensor.data(), destination);
+    }
+
+    /**
+     * Copies a run of a tensor's values, such as a row, as fp32 in native byte order.
+     *
+     * @param first index of the first element
+     * @param destination its size gives the number of elements
+     * @throws InvalidInputException when the tensor is missing, or its dtype is none of F32, F16, BF16
+     * @throws IndexOutOfBoundsException when the run is not within the tensor
+     */
+    public void readFloats(String name, long first, MemorySegment destination) {
+        Tensor tensor = floats(name);
+        int size = tensor.dtype().byteSize();
+        long elements = destination.byteSize() / Float.BYTES;
+        FloatConversion.widen(tensor.dtype(), tensor.data().asSlice(first * size, elements * size), destination);
+    }
+
+    private Tensor floats(String name) {
         Tensor tensor = tensor(name);
         if (!tensor.dtype().widensToFloat()) {
             throw new InvalidInputException("%s: tensor '%s' has dtype %s; F32, F16 and BF16 can be read"
                     .formatted(path, name, tensor.dtype()));
         }
-        FloatConversion.widen(tensor.dtype(), tensor.data(), destination);
+        return tensor;
     }
 
     /** Unmaps the file: its tensors' data can no longer be read. */

@@ -121,6 +121,9 @@ class SafetensorsFileTest {
                 .write(path);
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             assertThat(Arrays.equals(read(file, "x"), values)).isTrue();
+            float[] run = new float[33];
+            file.readFloats("x", 4000, MemorySegment.ofArray(run));
+            assertThat(run).containsExactly(Arrays.copyOfRange(values, 4000, 4033));
         }
     }
 

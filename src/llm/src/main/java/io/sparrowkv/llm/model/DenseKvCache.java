@@ -1,0 +1,119 @@
+package io.sparrowkv.llm.model;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+
+/**
+ * The dense cache in fp32: the baseline, at libtorch's speed. Queries of one KV head are multiplied with its keys as one matrix, so
+ * nothing is repeated for grouped queries, and a long chunk goes tile by tile, so that its scores take bounded memory.
+ */
+public final class DenseKvCache implements KvCache {
+    /**
+     * Most scores held at once: 16 MB. glibc recycles blocks of up to 32 MB; larger ones go back to the system each time, and getting
+     * them anew costs more than using them.
+     */
+    private static final long TILE_SCORES = 1L << 22;
+
+    private final ModelConfig config;
+    private final NDManager manager;
+    private final DenseLayer[] layers;
+    private final float scale;
+    private CausalMask mask = CausalMask.NONE;
+
+    /**
+     * @param expectedTokens tokens for which room is set aside, without yet taking memory; more are taken too
+     */
+    public DenseKvCache(ModelConfig config, int expectedTokens) {
+        this.config = config;
+        this.scale = (float) (1 / Math.sqrt(config.dHead()));
+        this.manager = Libtorch.newManager();
+        this.layers = new DenseLayer[config.layers()];
+        for (int i = 0; i < layers.length; i++) {
+            layers[i] = new DenseLayer(
+                    manager,
+                    config.kvHeads(),
+                    config.dHead(),
+                    config.slidingWindows().get(i),
+                    expectedTokens);
+        }
+    }
+
+    /** Bytes that a cache of {@code tokens} tokens takes. */
+    public static long bytesNeeded(ModelConfig config, int tokens) {
+        long rows = 0;
+        for (int window : config.slidingWindows()) {
+            rows += DenseLayer.capacity(window, tokens);
+        }
+        return 2L * Float.BYTES * rows * config.kvHeads() * config.dHead();
+    }
+
+    @Override
+    public NDArray attend(int layer, NDArray queries, NDArray keys, NDArray values) {
+        DenseLayer store = layers[layer];
+        int tokens = (int) queries.getShape().get(0);
+        int position = store.length();
+        store.append(keys, values, tokens);
+        NDManager outer = queries.getManager();
+        try (NDManager scope = outer.newSubManager()) {
+            scope.tempAttachAll(queries);
+            NDArray grouped = queries.reshape(tokens, config.kvHeads(), config.group(), config.dHead())
+                    .transpose(1, 2, 0, 3)
+                    .mul(scale); // [kvHeads, group, tokens, dHead]
+            int tile = (int) Math.max(1, Math.min(tokens, TILE_SCORES / ((long) config.heads() * store.length())));
+            NDList outputs = new NDList();
+            for (int from = 0; from < tokens; from += tile) {
+                int to = Math.min(tokens, from + tile);
+                NDArray rows = tile == tokens ? grouped : grouped.get(new NDIndex(":, :, {}:{}", from, to));
+                outputs.add(attendTile(scope, store, rows, position + from, to - from));
+            }
+            NDArray output = outputs.size() == 1 ? outputs.get(0) : NDArrays.concat(outputs, 0);
+            output.attach(outer);
+            return output;
+        }
+    }
+
+    /** @param queries {@code [kvHeads, group, rows, dHead]}, scaled; the result is {@code [rows, heads, dHead]} */
+    private NDArray attendTile(NDManager outer, DenseLayer store, NDArray queries, int position, int rows) {
+        try (NDManager scope = outer.newSubManager()) {
+            int window = store.window();
+            int from = window == 0 ? 0 : Math.max(0, position - window + 1);
+            int to = position + rows;
+            int kvHeads = config.kvHeads();
+            int group = config.group();
+            NDArray stacked = queries.reshape(kvHeads, (long) group * rows, config.dHead());
+            stacked.attach(scope);
+            NDArray scores = stacked.matMul(store.keys(scope, from, to).transpose(0, 2, 1));
+            mask = mask.forTile(manager, rows, to - from, window);
+            mask.apply(scores.reshape((long) kvHeads * group, rows, to - from));
+            NDArray output = scores.softmax(-1)
+                    .matMul(store.values(scope, from, to))
+                    .reshape(kvHeads, group, rows, config.dHead())
+                    .transpose(2, 0, 1, 3)
+                    .reshape(rows, config.heads(), config.dHead());
+            output.attach(outer);
+            return output;
+        }
+    }
+
+    @Override
+    public int length() {
+        return layers[layers.length - 1].length();
+    }
+
+    @Override
+    public long byteSize() {
+        long bytes = 0;
+        for (DenseLayer layer : layers) {
+            bytes += layer.byteSize();
+        }
+        return bytes;
+    }
+
+    @Override
+    public void close() {
+        manager.close();
+    }
+}
