@@ -1,0 +1,106 @@
+package io.sparrowkv.train;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * Float arithmetic over rows in memory whose result does not depend on when the compiler got to it: {@code reduceLanes} leaves the
+ * order of a floating-point sum open, so sums over lanes are made here by halves, in a fixed order.
+ */
+final class Lanes {
+    static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
+    static final int LENGTH = SPECIES.length();
+    static final ByteOrder ORDER = ByteOrder.nativeOrder();
+
+    private Lanes() {}
+
+    static FloatVector load(MemorySegment from, long index) {
+        return FloatVector.fromMemorySegment(SPECIES, from, index * Float.BYTES, ORDER);
+    }
+
+    static FloatVector load(MemorySegment from, long index, VectorMask<Float> mask) {
+        return FloatVector.fromMemorySegment(SPECIES, from, index * Float.BYTES, ORDER, mask);
+    }
+
+    static void store(FloatVector vector, MemorySegment to, long index) {
+        vector.intoMemorySegment(to, index * Float.BYTES, ORDER);
+    }
+
+    static void store(FloatVector vector, MemorySegment to, long index, VectorMask<Float> mask) {
+        vector.intoMemorySegment(to, index * Float.BYTES, ORDER, mask);
+    }
+
+    static FloatVector zero() {
+        return FloatVector.zero(SPECIES);
+    }
+
+    /** The lanes from {@code column} to {@code width}, all of them but in a row's last vector. */
+    static VectorMask<Float> within(int column, int width) {
+        return SPECIES.indexInRange(column, width);
+    }
+
+    /**
+     * Sum of the lanes, by halves.
+     *
+     * @param scratch room for {@link #LENGTH} floats, the caller's own
+     */
+    static float sum(FloatVector vector, float[] scratch) {
+        vector.intoArray(scratch, 0);
+        for (int half = LENGTH / 2; half > 0; half /= 2) {
+            for (int i = 0; i < half; i++) {
+                scratch[i] += scratch[i + half];
+            }
+        }
+        return scratch[0];
+    }
+
+    /** Σ a_i b_i over {@code width} floats. */
+    static float dot(MemorySegment a, long aIndex, MemorySegment b, long bIndex, int width, float[] scratch) {
+        FloatVector sum0 = zero();
+        FloatVector sum1 = zero();
+        int i = 0;
+        for (; i + 2 * LENGTH <= width; i += 2 * LENGTH) {
+            sum0 = load(a, aIndex + i).fma(load(b, bIndex + i), sum0);
+            sum1 = load(a, aIndex + i + LENGTH).fma(load(b, bIndex + i + LENGTH), sum1);
+        }
+        for (; i < width; i += LENGTH) {
+            VectorMask<Float> mask = within(i, width);
+            sum0 = load(a, aIndex + i, mask).fma(load(b, bIndex + i, mask), sum0);
+        }
+        return sum(sum0.add(sum1), scratch);
+    }
+
+    /** y_i += scale · x_i over {@code width} floats. */
+    static void addScaled(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, int width) {
+        for (int i = 0; i < width; i += LENGTH) {
+            VectorMask<Float> mask = within(i, width);
+            store(
+                    load(x, xIndex + i, mask).fma(FloatVector.broadcast(SPECIES, scale), load(y, yIndex + i, mask)),
+                    y,
+                    yIndex + i,
+                    mask);
+        }
+    }
+
+    /** y_i = scale · x_i over {@code width} floats; x and y may be the same. */
+    static void scale(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, int width) {
+        for (int i = 0; i < width; i += LENGTH) {
+            VectorMask<Float> mask = within(i, width);
+            store(load(x, xIndex + i, mask).mul(scale), y, yIndex + i, mask);
+        }
+    }
+
+    /** Divides a row by its length; a row of zeros becomes the first unit vector. */
+    static void normalise(MemorySegment row, long index, int width, float[] scratch) {
+        float squared = dot(row, index, row, index, width, scratch);
+        if (squared > Float.MIN_NORMAL && Float.isFinite(squared)) {
+            scale(row, index, (float) (1 / Math.sqrt(squared)), row, index, width);
+        } else if (squared <= Float.MIN_NORMAL) {
+            row.asSlice(index * Float.BYTES, (long) width * Float.BYTES).fill((byte) 0);
+            row.setAtIndex(java.lang.foreign.ValueLayout.JAVA_FLOAT, index, 1f);
+        }
+    }
+}

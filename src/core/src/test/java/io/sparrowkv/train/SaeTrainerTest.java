@@ -1,0 +1,229 @@
+package io.sparrowkv.train;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.assertj.core.api.ThrowingConsumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class SaeTrainerTest {
+    private static final Site SITE = Site.of(0, VectorKind.VALUE);
+
+    private final List<AutoCloseable> opened = new ArrayList<>();
+    private final Arena arena = open(Arena.ofShared());
+    private final EncoderBackend backend = open(Encoders.start("scalar", 1));
+
+    @AfterEach
+    void close() throws Exception {
+        for (AutoCloseable resource : opened.reversed()) {
+            resource.close();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {5, 16, 24, 80})
+    void gradientsAgreeWithFiniteDifferences(int dHead) {
+        int rows = 7;
+        PrefixLoss loss = new PrefixLoss(List.of(1, 3, 4), List.of(0.5f, 1f, 2f));
+        SaeTrainer trainer = trainer(dHead, settings(12, loss, new Schedule(1, rows, 1e-3f, 0, 0)), 2);
+        MemorySegment vectors = new PlantedVectors(dHead, 12, 3, 0.1, 3).draw(arena, rows, 4);
+        randomise(trainer.dictionary(), 5);
+        trainer.reload();
+
+        trainer.gradients(vectors, rows);
+        AtomUpdates.Gradient gradient = new AtomUpdates.Gradient(arena, dHead);
+        float largest = 0;
+        Dictionary d = trainer.dictionary();
+        for (int latent = 0; latent < d.latents(); latent++) {
+            trainer.gradients(vectors, rows);
+            if (!trainer.gradient(latent, vectors, gradient, 0)) {
+                gradient.clear();
+            }
+            for (int i = 0; i < dHead; i += 3) {
+                long at = (long) latent * dHead + i;
+                assertThat(gradient.decoder.getAtIndex(JAVA_FLOAT, i))
+                        .as("W_dec[%d][%d]", latent, i)
+                        .satisfies(near(difference(trainer, vectors, rows, d.decoderWeights(), at)));
+                assertThat(gradient.encoder.getAtIndex(JAVA_FLOAT, i))
+                        .as("W_enc[%d][%d]", latent, i)
+                        .satisfies(near(difference(trainer, vectors, rows, d.encoderWeights(), at)));
+                largest = Math.max(largest, Math.abs(gradient.encoder.getAtIndex(JAVA_FLOAT, i)));
+            }
+            assertThat(gradient.bias.getAtIndex(JAVA_FLOAT, 0))
+                    .as("b_enc[%d]", latent)
+                    .satisfies(near(difference(trainer, vectors, rows, d.encoderBias(), latent)));
+        }
+        MemorySegment centre = trainer.centreGradient(rows);
+        for (int i = 0; i < dHead; i++) {
+            assertThat(centre.getAtIndex(JAVA_FLOAT, i))
+                    .as("b_dec[%d]", i)
+                    .satisfies(near(difference(trainer, vectors, rows, d.decoderBias(), i)));
+        }
+        assertThat(largest).isGreaterThan(0.01f);
+    }
+
+    @Test
+    void plantedAtomsAreFoundAndTheErrorFalls() {
+        PlantedVectors planted = new PlantedVectors(24, 48, 3, 0.02, 1);
+        PrefixLoss loss = new PrefixLoss(List.of(3, 6), List.of(1f, 1f));
+        int batch = 256;
+        SaeTrainer trainer = trainer(24, settings(96, loss, new Schedule(1500, batch, 5e-3f, 20, 0.5f)), 1);
+        trainer.initialise(planted.draw(arena, 2048, 2), 2048);
+        StepResult first = null;
+        StepResult last = null;
+        for (int step = 0; step < 1500; step++) {
+            try (Arena batchArena = Arena.ofShared()) {
+                last = trainer.step(planted.draw(batchArena, batch, 100 + step), batch);
+            }
+            first = first == null ? last : first;
+        }
+        assertThat(last.explainedVariance()).isGreaterThan(0.9).isGreaterThan(first.explainedVariance());
+        assertThat(last.loss()).isLessThan(first.loss() / 3);
+        int found = 0;
+        for (float[] atom : planted.atoms) {
+            double best = 0;
+            for (int latent = 0; latent < 96; latent++) {
+                double cosine = 0;
+                for (int i = 0; i < 24; i++) {
+                    cosine += atom[i] * trainer.dictionary().decoderWeights().getAtIndex(JAVA_FLOAT, latent * 24L + i);
+                }
+                best = Math.max(best, cosine);
+            }
+            found += best > 0.95 ? 1 : 0;
+        }
+        assertThat(found).as("of 48 planted atoms").isGreaterThanOrEqualTo(44);
+    }
+
+    @Test
+    void theResultDoesNotDependOnTheNumberOfThreads() {
+        assertThat(weightsAfterTraining(1)).isEqualTo(weightsAfterTraining(2)).isEqualTo(weightsAfterTraining(5));
+    }
+
+    @Test
+    void atomsKeepUnitLength() {
+        SaeTrainer trainer = trained(40, 3, AuxiliaryLoss.DEFAULT, Initialisation.RANDOM);
+        float[] scratch = new float[Lanes.LENGTH];
+        for (int latent = 0; latent < 130; latent++) {
+            MemorySegment atoms = trainer.dictionary().decoderWeights();
+            float squared = Lanes.dot(atoms, latent * 40L, atoms, latent * 40L, 40, scratch);
+            assertThat(squared).isCloseTo(1f, within(1e-5f));
+        }
+    }
+
+    @Test
+    void deadLatentsComeBackWithTheAuxiliaryLossAndStayDeadWithout() {
+        AuxiliaryLoss on = new AuxiliaryLoss(1000, 8, 64, 1f / 32);
+        assertThat(deadAfterTraining(on)).isLessThan(0.1);
+        assertThat(deadAfterTraining(new AuxiliaryLoss(1000, 8, 64, 0))).isGreaterThan(0.3);
+    }
+
+    private double deadAfterTraining(AuxiliaryLoss auxiliary) {
+        PlantedVectors planted = new PlantedVectors(40, 130, 3, 0.02, 1);
+        TrainerSettings settings = new TrainerSettings(
+                130,
+                PrefixLoss.of(List.of(2, 4)),
+                new Schedule(400, 64, 3e-3f, 10, 0.2f),
+                auxiliary,
+                Initialisation.DATA,
+                7);
+        SaeTrainer trainer = trainer(40, settings, 2);
+        trainer.initialise(planted.draw(arena, 512, 2), 512);
+        for (int latent = 0; latent < 65; latent++) {
+            // Of every second latent the detector is set so low that it never fires among the others.
+            trainer.dictionary().encoderBias().setAtIndex(JAVA_FLOAT, 2L * latent, -1.5f);
+        }
+        trainer.reload();
+        StepResult result = null;
+        for (int step = 0; step < 400; step++) {
+            try (Arena batchArena = Arena.ofShared()) {
+                result = trainer.step(planted.draw(batchArena, 64, 100 + step), 64);
+            }
+        }
+        return result.deadShare();
+    }
+
+    private float[] weightsAfterTraining(int threads) {
+        return trained(40, threads, new AuxiliaryLoss(500, 8, 64, 1f / 32), Initialisation.RANDOM)
+                .dictionary()
+                .encoderWeights()
+                .toArray(ValueLayout.JAVA_FLOAT);
+    }
+
+    private SaeTrainer trained(int dHead, int threads, AuxiliaryLoss auxiliary, Initialisation initialisation) {
+        PlantedVectors planted = new PlantedVectors(dHead, 130, 3, 0.02, 1);
+        TrainerSettings settings = new TrainerSettings(
+                130, PrefixLoss.of(List.of(2, 4)), new Schedule(30, 100, 2e-3f, 5, 0.5f), auxiliary, initialisation, 7);
+        SaeTrainer trainer = trainer(dHead, settings, threads);
+        trainer.initialise(planted.draw(arena, 200, 2), 200);
+        for (int step = 0; step < 30; step++) {
+            trainer.step(planted.draw(arena, 100, 50 + step), 100);
+        }
+        return trainer;
+    }
+
+    private SaeTrainer trainer(int dHead, TrainerSettings settings, int threads) {
+        Dictionary dictionary = open(Dictionary.allocate(SITE, RopeStage.PRE, dHead, settings.latents()));
+        Workers workers = open(Workers.start("test", threads));
+        return open(new SaeTrainer(dictionary, settings, backend, workers));
+    }
+
+    private static TrainerSettings settings(int latents, PrefixLoss loss, Schedule schedule) {
+        return new TrainerSettings(latents, loss, schedule, AuxiliaryLoss.DEFAULT, Initialisation.DATA, 11);
+    }
+
+    private static void randomise(Dictionary dictionary, long seed) {
+        Random random = new Random(seed);
+        for (MemorySegment weights : List.of(
+                dictionary.encoderWeights(),
+                dictionary.decoderWeights(),
+                dictionary.encoderBias(),
+                dictionary.decoderBias())) {
+            for (long i = 0; i < weights.byteSize() / Float.BYTES; i++) {
+                weights.setAtIndex(JAVA_FLOAT, i, (float) (0.3 * random.nextGaussian()));
+            }
+        }
+    }
+
+    /** Central difference of the loss in one weight. */
+    private static float difference(
+            SaeTrainer trainer, MemorySegment vectors, int rows, MemorySegment weights, long index) {
+        float step = 1e-3f;
+        float weight = weights.getAtIndex(JAVA_FLOAT, index);
+        double[] losses = new double[2];
+        for (int side = 0; side < 2; side++) {
+            weights.setAtIndex(JAVA_FLOAT, index, side == 0 ? weight - step : weight + step);
+            trainer.reload();
+            trainer.gradients(vectors, rows);
+            losses[side] = trainer.loss(rows);
+        }
+        weights.setAtIndex(JAVA_FLOAT, index, weight);
+        trainer.reload();
+        return (float) ((losses[1] - losses[0]) / (2 * step));
+    }
+
+    private static ThrowingConsumer<Float> near(float expected) {
+        return actual -> assertThat(actual).isCloseTo(expected, within(2e-4f + 0.01f * Math.abs(expected)));
+    }
+
+    private <T extends AutoCloseable> T open(T resource) {
+        opened.add(resource);
+        return resource;
+    }
+}
