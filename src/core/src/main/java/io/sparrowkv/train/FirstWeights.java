@@ -53,7 +53,7 @@ final class FirstWeights {
                 factor,
                 dictionary.encoderWeights(),
                 0,
-                Math.multiplyExact(dictionary.latents(), dHead));
+                (long) dictionary.latents() * dHead);
         encoder.reload();
     }
 

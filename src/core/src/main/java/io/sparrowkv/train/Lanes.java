@@ -1,6 +1,7 @@
 package io.sparrowkv.train;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -85,10 +86,10 @@ final class Lanes {
         }
     }
 
-    /** y_i = scale · x_i over {@code width} floats; x and y may be the same. */
-    static void scale(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, int width) {
-        for (int i = 0; i < width; i += LENGTH) {
-            VectorMask<Float> mask = within(i, width);
+    /** y_i = scale · x_i over {@code count} floats; x and y may be the same. */
+    static void scale(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, long count) {
+        for (long i = 0; i < count; i += LENGTH) {
+            VectorMask<Float> mask = SPECIES.indexInRange(i, count);
             store(load(x, xIndex + i, mask).mul(scale), y, yIndex + i, mask);
         }
     }
@@ -100,7 +101,7 @@ final class Lanes {
             scale(row, index, (float) (1 / Math.sqrt(squared)), row, index, width);
         } else if (squared <= Float.MIN_NORMAL) {
             row.asSlice(index * Float.BYTES, (long) width * Float.BYTES).fill((byte) 0);
-            row.setAtIndex(java.lang.foreign.ValueLayout.JAVA_FLOAT, index, 1f);
+            row.setAtIndex(ValueLayout.JAVA_FLOAT, index, 1f);
         }
     }
 }

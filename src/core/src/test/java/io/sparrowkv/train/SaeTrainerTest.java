@@ -130,7 +130,7 @@ class SaeTrainerTest {
     @Test
     void deadLatentsComeBackWithTheAuxiliaryLossAndStayDeadWithout() {
         AuxiliaryLoss on = new AuxiliaryLoss(1000, 8, 64, 1f / 32);
-        assertThat(deadAfterTraining(on)).isLessThan(0.1);
+        assertThat(deadAfterTraining(on)).isLessThan(0.25);
         assertThat(deadAfterTraining(new AuxiliaryLoss(1000, 8, 64, 0))).isGreaterThan(0.3);
     }
 

@@ -1,0 +1,300 @@
+package io.sparrowkv.train;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.sparrowkv.capture.Tap;
+import io.sparrowkv.capture.VectorOrigin;
+import io.sparrowkv.capture.VectorSource;
+import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Site;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * Trains the dictionaries of several sites side by side from one source: each pass of the source fills every site's shuffle buffer,
+ * and each step takes one batch of every site.
+ *
+ * <p>During training a site's vectors are scaled so that their mean square length is dHead, which makes one learning rate fit all;
+ * the dictionaries that come out hold plain weights.
+ *
+ * <p>A run is a function of source, settings and encoder. Stopped at a step, saved, and resumed from there it gives the same result,
+ * bit for bit: a checkpoint holds weights, moments and counters, and the buffers are read again from where they were filled.
+ */
+public final class TrainingRun implements AutoCloseable {
+    private final VectorSource source;
+    private final TrainingSettings settings;
+    private final EncoderBackend backend;
+    private final Workers workers;
+    private final Arena arena = Arena.ofShared();
+    private final ChunkOrder order;
+    private final SiteBuffers buffers;
+    private final MemorySegment batch;
+    private final List<SaeTrainer> trainers = new ArrayList<>();
+    private final List<Dictionary> working = new ArrayList<>();
+    private final float[] factors;
+    private Position position = new Position(0, 0, 0, 0);
+    private volatile boolean stopping;
+
+    /**
+     * Where a run stands in its source.
+     *
+     * @param step steps taken
+     * @param fill how often the buffers were filled before
+     * @param fillStart place in the order of chunks where this fill began
+     * @param batchOfFill batches taken from it
+     */
+    record Position(int step, long fill, long fillStart, int batchOfFill) {}
+
+    /**
+     * @param source read until the training ends; the caller's to close, after this
+     * @param backend encodes the batches; the caller's to close, after this
+     * @param workers threads of the backward pass; the caller's to close, after this
+     * @throws InvalidInputException when the source lacks a site, or is too short
+     */
+    public TrainingRun(VectorSource source, TrainingSettings settings, EncoderBackend backend, Workers workers) {
+        this.source = source;
+        this.settings = settings;
+        this.backend = backend;
+        this.workers = workers;
+        VectorOrigin origin = source.origin();
+        checkSites(origin);
+        int batchRows = settings.trainer().schedule().batch();
+        this.buffers = new SiteBuffers(origin, settings.sites(), settings.rope(), settings.bufferRows(), batchRows);
+        int wanted = (settings.heldOutRows() + buffers.chunkRows() - 1) / buffers.chunkRows();
+        int fitting = Math.min(wanted, buffers.capacity() / buffers.chunkRows());
+        int heldOut = (int) Math.clamp(source.chunks() / 10, 1, fitting);
+        this.order = new ChunkOrder(settings.trainer().seed(), source.chunks(), heldOut);
+        this.batch = arena.allocate((long) batchRows * origin.dHead() * Float.BYTES, 64);
+        this.factors = new float[settings.sites().size()];
+        for (Site site : settings.sites()) {
+            Dictionary dictionary = Dictionary.allocate(
+                    site, settings.rope(), origin.dHead(), settings.trainer().latents());
+            working.add(dictionary);
+            trainers.add(new SaeTrainer(dictionary, settings.trainer(), backend, workers));
+        }
+    }
+
+    /** Lets {@link #train} return after the step it is in; may be called from any thread. */
+    public void stop() {
+        stopping = true;
+    }
+
+    /** Steps taken so far, those before a checkpoint included. */
+    public int step() {
+        return position.step();
+    }
+
+    /**
+     * Trains until the last step, or until {@link #stop}.
+     *
+     * @param checkpoints where and how often the state is saved; it is also saved on {@link #stop}
+     * @return whether the last step was taken
+     */
+    public boolean train(Checkpoints checkpoints, TrainingProgress.Listener listener) {
+        int steps = settings.trainer().schedule().steps();
+        int batchRows = settings.trainer().schedule().batch();
+        long began = System.nanoTime();
+        int firstStep = position.step();
+        while (position.step() < steps) {
+            long fillEnd = fill();
+            int[] rows =
+                    ChunkOrder.permutation(buffers.rows(), settings.trainer().seed() + 1, position.fill());
+            while (position.step() < steps && (position.batchOfFill() + 1) * batchRows <= buffers.rows()) {
+                SortedMap<Site, StepResult> results = step(rows, batchRows);
+                position = new Position(
+                        position.step() + 1, position.fill(), position.fillStart(), position.batchOfFill() + 1);
+                listener.progress(progress(results, System.nanoTime() - began, position.step() - firstStep));
+                if (stopping) {
+                    checkpoints.save(this);
+                    return position.step() == steps;
+                }
+                checkpoints.saveIfDue(this);
+            }
+            position = new Position(position.step(), position.fill() + 1, fillEnd, 0);
+        }
+        return true;
+    }
+
+    /** The dictionaries as they stand, with plain weights; the caller closes them. */
+    public DictionarySet dictionaries() {
+        List<Dictionary> plain = new ArrayList<>();
+        for (int i = 0; i < working.size(); i++) {
+            plain.add(plain(working.get(i), factors[i]));
+        }
+        return new DictionarySet(plain);
+    }
+
+    /**
+     * Measures dictionaries on the vectors held out from training. Ends the training: the buffers are used for it.
+     *
+     * @param dictionaries of this run's sites, as they are to be used: read back from 16-bit files, say
+     */
+    public List<SiteReport> evaluate(DictionarySet dictionaries) {
+        buffers.clear();
+        for (int i = 0; i < factors.length; i++) {
+            buffers.factor(i, 1);
+        }
+        for (int chunk : order.heldOut()) {
+            buffers.read(source, chunk);
+        }
+        List<SiteReport> reports = new ArrayList<>();
+        for (int i = 0; i < working.size(); i++) {
+            Dictionary dictionary = dictionaries.bySite().get(settings.sites().get(i));
+            if (dictionary == null) {
+                throw new InvalidInputException(settings.sites().get(i) + ": no dictionary in the set; train it first");
+            }
+            reports.add(SiteEvaluation.evaluate(
+                    dictionary,
+                    buffers.vectors(i),
+                    buffers.rows(),
+                    settings.trainer().loss().largestBudget(),
+                    backend,
+                    workers));
+        }
+        return reports;
+    }
+
+    VectorOrigin origin() {
+        return source.origin();
+    }
+
+    TrainingSettings settings() {
+        return settings;
+    }
+
+    EncoderBackend backend() {
+        return backend;
+    }
+
+    Position position() {
+        return position;
+    }
+
+    List<SaeTrainer> trainers() {
+        return Collections.unmodifiableList(trainers);
+    }
+
+    float factor(int site) {
+        return factors[site];
+    }
+
+    /** Puts a checkpoint's state in place: the trainers' arrays have been written already. */
+    void restore(Position saved, float[] savedFactors) {
+        position = saved;
+        System.arraycopy(savedFactors, 0, factors, 0, factors.length);
+        trainers.forEach(SaeTrainer::reload);
+    }
+
+    @Override
+    public void close() {
+        trainers.forEach(SaeTrainer::close);
+        working.forEach(Dictionary::close);
+        buffers.close();
+        arena.close();
+    }
+
+    private void checkSites(VectorOrigin origin) {
+        for (Site site : settings.sites()) {
+            if (site.layer() >= origin.layers() || site.head() >= origin.kvHeads()) {
+                throw new InvalidInputException("%s: %s has %d layers of %d KV heads; choose among them"
+                        .formatted(site, origin.modelName(), origin.layers(), origin.kvHeads()));
+            }
+            Tap tap = Tap.of(site.kind(), settings.rope());
+            if (!source.taps().contains(tap)) {
+                throw new InvalidInputException(
+                        "%s: the source has no %s vectors, only %s; capture them, or choose --rope %s"
+                                .formatted(site, tap.label(), source.taps(), tap == Tap.KEY_PRE ? "post" : "pre"));
+            }
+        }
+    }
+
+    /** Fills the buffers from the position's place in the order; gives the place where the next fill begins. */
+    private long fill() {
+        buffers.clear();
+        for (int i = 0; i < factors.length; i++) {
+            buffers.factor(i, factors[i] == 0 ? 1 : factors[i]);
+        }
+        long place = position.fillStart();
+        while (buffers.hasRoom()) {
+            buffers.read(source, order.chunk(place++));
+        }
+        if (factors[0] == 0) {
+            initialise();
+        }
+        return place;
+    }
+
+    private void initialise() {
+        int dHead = source.origin().dHead();
+        int rows = Math.min(
+                buffers.rows(), Math.max(SaeTrainer.SAMPLE, settings.trainer().latents()));
+        int[] sampleRows =
+                ChunkOrder.permutation(buffers.rows(), settings.trainer().seed() + 2, 0);
+        try (Arena sampleArena = Arena.ofShared()) {
+            MemorySegment sample = sampleArena.allocate((long) rows * dHead * Float.BYTES, 64);
+            for (int i = 0; i < factors.length; i++) {
+                double meanSquare = Statistics.meanSquare(buffers.vectors(i), buffers.rows(), dHead);
+                if (!Double.isFinite(meanSquare) || meanSquare == 0) {
+                    throw new InvalidInputException("%s: the vectors' mean square is %s; check the model's weights"
+                            .formatted(settings.sites().get(i), meanSquare));
+                }
+                factors[i] = (float) Math.sqrt(dHead / meanSquare);
+                buffers.factor(i, factors[i]);
+                buffers.gather(i, sampleRows, 0, rows, sample, workers);
+                trainers.get(i).initialise(sample, rows);
+            }
+        }
+    }
+
+    private SortedMap<Site, StepResult> step(int[] rows, int batchRows) {
+        SortedMap<Site, StepResult> results = new TreeMap<>();
+        for (int i = 0; i < trainers.size(); i++) {
+            buffers.gather(i, rows, position.batchOfFill() * batchRows, batchRows, batch, workers);
+            StepResult result = trainers.get(i).step(batch, batchRows);
+            if (!Double.isFinite(result.loss())) {
+                throw new InvalidInputException("%s: the loss is %s at step %d; lower the learning rate"
+                        .formatted(settings.sites().get(i), result.loss(), position.step()));
+            }
+            results.put(settings.sites().get(i), result);
+        }
+        return results;
+    }
+
+    private TrainingProgress progress(SortedMap<Site, StepResult> results, long nanos, int stepsHere) {
+        Schedule schedule = settings.trainer().schedule();
+        double seconds = nanos * 1e-9;
+        double rate = (double) stepsHere * schedule.batch() * results.size() / seconds;
+        double remaining = seconds / stepsHere * (schedule.steps() - position.step());
+        return new TrainingProgress(
+                position.step(),
+                schedule.steps(),
+                StepResult.mean(results.values()),
+                Collections.unmodifiableSortedMap(results),
+                rate,
+                Duration.ofMillis((long) (remaining * 1e3)));
+    }
+
+    /** Undoes the scaling: with x' = f x, both biases are divided by f, and coefficients come out in plain units. */
+    private static Dictionary plain(Dictionary trained, float factor) {
+        Dictionary plain = Dictionary.allocate(trained.site(), trained.rope(), trained.dHead(), trained.latents());
+        plain.encoderWeights().copyFrom(trained.encoderWeights());
+        plain.decoderWeights().copyFrom(trained.decoderWeights());
+        for (long i = 0; i < trained.latents(); i++) {
+            plain.encoderBias().setAtIndex(JAVA_FLOAT, i, trained.encoderBias().getAtIndex(JAVA_FLOAT, i) / factor);
+        }
+        for (long i = 0; i < trained.dHead(); i++) {
+            plain.decoderBias().setAtIndex(JAVA_FLOAT, i, trained.decoderBias().getAtIndex(JAVA_FLOAT, i) / factor);
+        }
+        return plain;
+    }
+}

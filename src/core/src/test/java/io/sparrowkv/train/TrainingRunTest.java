@@ -1,0 +1,242 @@
+package io.sparrowkv.train;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class TrainingRunTest {
+    private static final int STEPS = 40;
+
+    @TempDir
+    Path folder;
+
+    private final List<AutoCloseable> opened = new ArrayList<>();
+    private final EncoderBackend backend = open(Encoders.start("scalar", 1));
+    private final Workers workers = open(Workers.start("test", 2));
+    private final PlantedSource source = new PlantedSource(2, 2, 20, 50, 12);
+
+    @AfterEach
+    void close() throws Exception {
+        for (AutoCloseable resource : opened.reversed()) {
+            resource.close();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 7, 8, 9, 39})
+    void resumingGivesTheSameBitsAsNoInterruption(int stopAt) {
+        byte[] whole = weights(run(settings(false, 3)));
+
+        Path file = folder.resolve("checkpoint.safetensors");
+        TrainingRun stopped = run(settings(false, 3));
+        boolean ended = stopped.train(Checkpoints.to(file, Duration.ofDays(1)), progress -> {
+            if (progress.step() == stopAt) {
+                stopped.stop();
+            }
+        });
+        assertThat(ended).isFalse();
+        assertThat(stopped.step()).isEqualTo(stopAt);
+        TrainingRun resumed = run(settings(false, 3));
+        Checkpoints.restore(resumed, file);
+        assertThat(resumed.step()).isEqualTo(stopAt);
+        assertThat(weights(resumed)).isEqualTo(whole);
+    }
+
+    @Test
+    void aKilledProcessGoesOnFromItsLastCheckpoint() throws Exception {
+        byte[] whole = weights(run(settings(false, 3)));
+        Path file = folder.resolve("checkpoint.safetensors");
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--add-modules=jdk.incubator.vector",
+                "-cp",
+                System.getProperty("java.class.path"),
+                Killed.class.getName(),
+                file.toString()));
+        Process process = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("log").toFile())
+                .start();
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(process.exitValue())
+                .as(Files.readString(folder.resolve("log")))
+                .isNotZero();
+        try (var files = Files.list(folder)) {
+            assertThat(files.map(path -> path.getFileName().toString()))
+                    .containsExactlyInAnyOrder("checkpoint.safetensors", "log");
+        }
+
+        TrainingRun resumed = run(settings(false, 3));
+        Checkpoints.restore(resumed, file);
+        assertThat(resumed.step()).isEqualTo(Killed.LAST_STEP);
+        assertThat(weights(resumed)).isEqualTo(whole);
+    }
+
+    /** Trains with a checkpoint after each step and halts in the middle, no hook run, as a kill does. */
+    static final class Killed {
+        static final int LAST_STEP = 13;
+
+        public static void main(String[] args) {
+            EncoderBackend backend = Encoders.start("scalar", 1);
+            Workers workers = Workers.start("killed", 2);
+            TrainingRun run =
+                    new TrainingRun(new PlantedSource(2, 2, 20, 50, 12), settings(false, 3), backend, workers);
+            run.train(Checkpoints.to(Path.of(args[0]), Duration.ZERO), progress -> {
+                if (progress.step() == LAST_STEP + 1) {
+                    Runtime.getRuntime().halt(137);
+                }
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void trainedDictionariesHoldPlainWeightsThatCodeHeldOutVectors(boolean perHead) {
+        TrainingRun run = run(settings(perHead, 3));
+        double[] firstAndLast = new double[2];
+        assertThat(run.train(Checkpoints.none(), progress -> {
+                    assertThat(progress.steps()).isEqualTo(STEPS);
+                    assertThat(progress.sites()).hasSize(perHead ? 8 : 4);
+                    assertThat(progress.mean().l0()).isBetween(0.0, 6.0);
+                    firstAndLast[progress.step() == 1 ? 0 : 1] = progress.mean().loss();
+                }))
+                .isTrue();
+        assertThat(firstAndLast[1]).isLessThan(firstAndLast[0]);
+        DictionarySet set = open(run.dictionaries());
+        for (SiteReport report : run.evaluate(set)) {
+            assertThat(report.fidelity().getFirst().budget()).isEqualTo(1);
+            assertThat(report.fidelity().getLast().budget()).isEqualTo(64);
+            assertThat(report.fidelity().get(2).fvu()).isLessThan(0.7).isGreaterThan(0);
+            assertThat(report.fidelity().get(2).cosine()).isGreaterThan(0.5).isLessThanOrEqualTo(1);
+            for (int b = 1; b < 3; b++) {
+                assertThat(report.fidelity().get(b).fvu())
+                        .isLessThan(report.fidelity().get(b - 1).fvu());
+            }
+            int latents = report.density().latents().stream()
+                    .mapToInt(Integer::intValue)
+                    .sum();
+            assertThat(latents + report.density().silent()).isEqualTo(64);
+            assertThat(report.deadShare()).isCloseTo(report.density().silent() / 64.0, within(1e-12));
+        }
+    }
+
+    @Test
+    void otherSettingsAnotherFileOrADamagedOneAreRefusedByName() throws IOException {
+        Path file = folder.resolve("checkpoint.safetensors");
+        run(settings(false, 3)).train(Checkpoints.to(file, Duration.ZERO), progress -> {});
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 4)), file))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContainingAll("checkpoint.safetensors", "settings.seed", "3", "4");
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(true, 3)), file))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("settings.sites");
+        byte[] bytes = Files.readAllBytes(file);
+        Files.write(file, Arrays.copyOf(bytes, bytes.length / 2));
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 3)), file))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("truncated");
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 3)), folder.resolve("none")))
+                .isInstanceOf(InvalidInputException.class);
+    }
+
+    @Test
+    void sitesThatTheSourceLacksAreRefused() {
+        TrainingSettings good = settings(false, 3);
+        assertThatThrownBy(() -> run(with(good, List.of(Site.of(2, VectorKind.KEY)), RopeStage.POST)))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContainingAll("layer.02.key", "2 layers");
+        assertThatThrownBy(() -> run(with(good, List.of(Site.of(0, VectorKind.KEY)), RopeStage.PRE)))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContainingAll("key_pre", "--rope post");
+        assertThatThrownBy(() ->
+                        with(good, List.of(Site.of(0, VectorKind.KEY), new Site(0, VectorKind.KEY, 1)), RopeStage.POST))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("mix");
+        assertThatThrownBy(() -> new TrainingRun(new PlantedSource(2, 2, 20, 50, 1), good, backend, workers))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("longer text");
+    }
+
+    @Test
+    void chunksAreVisitedOnceAnEpochAndHeldOutOnesNever() {
+        ChunkOrder order = new ChunkOrder(5, 23, 3);
+        for (int epoch = 0; epoch < 3; epoch++) {
+            List<Integer> seen = new ArrayList<>();
+            for (int i = 0; i < 20; i++) {
+                seen.add(order.chunk(epoch * 20L + i));
+            }
+            assertThat(seen)
+                    .doesNotHaveDuplicates()
+                    .isNotEqualTo(seen.stream().sorted().toList());
+            for (int heldOut : order.heldOut()) {
+                assertThat(seen).doesNotContain(heldOut);
+            }
+        }
+    }
+
+    private static TrainingSettings with(TrainingSettings settings, List<Site> sites, RopeStage rope) {
+        return new TrainingSettings(sites, rope, settings.trainer(), settings.bufferRows(), settings.heldOutRows());
+    }
+
+    private static TrainingSettings settings(boolean perHead, long seed) {
+        TrainerSettings trainer = new TrainerSettings(
+                64,
+                PrefixLoss.of(List.of(3, 6)),
+                new Schedule(STEPS, 60, 3e-3f, 5, 0.5f),
+                new AuxiliaryLoss(600, 8, 32, 1f / 32),
+                Initialisation.DATA,
+                seed);
+        TrainingSettings settings = TrainingSettings.of(
+                new PlantedSource(2, 2, 20, 50, 12).origin(), List.of(0, 1), perHead, RopeStage.POST, trainer);
+        return new TrainingSettings(settings.sites(), settings.rope(), trainer, 500, 200);
+    }
+
+    private TrainingRun run(TrainingSettings settings) {
+        return open(new TrainingRun(source, settings, backend, workers));
+    }
+
+    /** The weights of all sites after training, byte by byte. */
+    private byte[] weights(TrainingRun run) {
+        assertThat(run.train(Checkpoints.none(), progress -> {})).isTrue();
+        var bytes = new ByteArrayOutputStream();
+        try (DictionarySet set = run.dictionaries()) {
+            for (Dictionary dictionary : set.bySite().values()) {
+                bytes.writeBytes(dictionary.encoderWeights().toArray(JAVA_BYTE));
+                bytes.writeBytes(dictionary.decoderWeights().toArray(JAVA_BYTE));
+                bytes.writeBytes(dictionary.encoderBias().toArray(JAVA_BYTE));
+                bytes.writeBytes(dictionary.decoderBias().toArray(JAVA_BYTE));
+            }
+        }
+        return bytes.toByteArray();
+    }
+
+    private <T extends AutoCloseable> T open(T resource) {
+        opened.add(resource);
+        return resource;
+    }
+}
