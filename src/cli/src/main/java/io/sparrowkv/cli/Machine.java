@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import com.sun.management.OperatingSystemMXBean;
+import io.sparrowkv.llm.model.MemoryNeed;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -26,18 +27,10 @@ record Machine(
                 cpuName(),
                 Runtime.getRuntime().availableProcessors(),
                 system().getTotalMemorySize(),
-                availableMemory(),
+                MemoryNeed.available(),
                 Runtime.getRuntime().maxMemory(),
                 Runtime.version() + " (" + System.getProperty("java.vendor") + ")",
                 FloatVector.SPECIES_PREFERRED.vectorBitSize());
-    }
-
-    /** Memory in bytes that can be had without swapping: what is free, and on Linux what the page cache would give back. */
-    static long availableMemory() {
-        long free = system().getFreeMemorySize();
-        return Math.min(
-                system().getTotalMemorySize(),
-                Math.max(free, numberAfter(Path.of("/proc/meminfo"), "MemAvailable:") * 1024));
     }
 
     private static OperatingSystemMXBean system() {
@@ -45,25 +38,17 @@ record Machine(
     }
 
     private static String cpuName() {
-        String name = lineAfter(Path.of("/proc/cpuinfo"), "model name");
-        return name.isEmpty()
-                ? System.getProperty("os.arch")
-                : name.substring(name.indexOf(':') + 1).strip();
-    }
-
-    private static long numberAfter(Path file, String name) {
-        String digits = lineAfter(file, name).replaceAll("\\D", "");
-        return digits.isEmpty() ? 0 : Long.parseLong(digits);
-    }
-
-    private static String lineAfter(Path file, String name) {
-        try (Stream<String> lines = Files.lines(file)) {
-            return lines.filter(line -> line.startsWith(name))
+        try (Stream<String> lines = Files.lines(Path.of("/proc/cpuinfo"))) {
+            return lines.filter(line -> line.startsWith("model name"))
                     .findFirst()
-                    .map(line -> line.substring(name.length()))
-                    .orElse("");
+                    .map(line -> line.substring(line.indexOf(':') + 1).strip())
+                    .orElseGet(Machine::architecture);
         } catch (IOException e) {
-            return ""; // no Linux: the JVM's own figures stand
+            return architecture(); // no Linux
         }
+    }
+
+    private static String architecture() {
+        return System.getProperty("os.arch");
     }
 }

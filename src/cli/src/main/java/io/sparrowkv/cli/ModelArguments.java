@@ -30,11 +30,6 @@ public final class ModelArguments {
         return model.or(Home::bundledModel).orElseThrow(Home::noBundledModel);
     }
 
-    /** The model's folder, when one is given or bundled. */
-    Optional<Path> found() {
-        return model.or(Home::bundledModel);
-    }
-
     /**
      * The longest context, in tokens.
      *

@@ -64,7 +64,7 @@ class LauncherTest {
         Run first = launch(checkout.resolve("sparrow"), "--version");
         assertThat(first.code()).as(first.err()).isZero();
         assertThat(first.out()).startsWith("sparrow ");
-        assertThat(first.err()).contains("sparrow: building (first use)");
+        assertThat(first.err()).contains("sparrow: building (first use");
 
         Run second = launch(checkout.resolve("sparrow"), "--version");
         assertThat(second.code()).isZero();

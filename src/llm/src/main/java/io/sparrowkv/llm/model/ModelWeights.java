@@ -144,6 +144,13 @@ final class ModelWeights implements AutoCloseable {
         return file;
     }
 
+    /** Number of all weights. */
+    long parameters() {
+        return fileOf.entrySet().stream()
+                .mapToLong(e -> e.getValue().tensor(e.getKey()).elements())
+                .sum();
+    }
+
     /** Bytes of all weights in their files. */
     long byteSize() {
         return fileOf.entrySet().stream()
