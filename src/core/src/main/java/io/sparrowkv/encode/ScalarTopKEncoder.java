@@ -25,9 +25,7 @@ public final class ScalarTopKEncoder implements TopKEncoder {
 
     @Override
     public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
-        if (budget > dictionary.latents()) {
-            throw new IllegalArgumentException("budget " + budget + " of " + dictionary.latents() + " latents");
-        }
+        TopKEncoder.requireFit(dictionary, vectors, rows, budget);
         codes.shape(rows, budget);
         for (int row = 0; row < rows; row++) {
             centre(vectors, row);

@@ -17,7 +17,8 @@ public interface TopKEncoder extends AutoCloseable {
     /**
      * Encodes a batch.
      *
-     * @param vectors fp32 {@code [rows, dHead]}, row-major, native byte order
+     * @param vectors fp32 {@code [rows, dHead]}, row-major, native byte order; of no confined arena, since other
+     *     threads read it
      * @param rows number of vectors; 0 gives an empty batch
      * @param budget pairs kept of each vector, K, at most the number of latents
      * @param codes filled and shaped {@code [rows, budget]}
@@ -25,6 +26,23 @@ public interface TopKEncoder extends AutoCloseable {
      * @throws IllegalArgumentException when the budget or a buffer does not fit
      */
     void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes);
+
+    /**
+     * Checks what {@link #encode} is called with.
+     *
+     * @throws IllegalArgumentException when the budget is not in {@code [1, latents]} or the rows do not lie in the buffer
+     */
+    static void requireFit(Dictionary dictionary, MemorySegment vectors, int rows, int budget) {
+        if (budget < 1 || budget > dictionary.latents()) {
+            throw new IllegalArgumentException(
+                    "%s: budget %d of %d latents".formatted(dictionary.site(), budget, dictionary.latents()));
+        }
+        long needed = (long) rows * dictionary.dHead() * Float.BYTES;
+        if (rows < 0 || needed > vectors.byteSize()) {
+            throw new IllegalArgumentException("%s: %d rows of %d floats in a buffer of %d bytes"
+                    .formatted(dictionary.site(), rows, dictionary.dHead(), vectors.byteSize()));
+        }
+    }
 
     /** Reads the dictionary's weights again, after they were changed. */
     void reload();

@@ -1,0 +1,89 @@
+package io.sparrowkv.encode;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.RandomDictionaries;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class EncodeThroughputTest {
+    @ParameterizedTest
+    @ValueSource(strings = {"scalar", "vector"})
+    void figuresFitTogether(String name) {
+        try (EncoderBackend backend = Encoders.start(name, 2);
+                Dictionary dictionary = dictionary()) {
+            EncodeThroughput measured = EncodeThroughput.measure(backend, dictionary, 8, 20, Duration.ofMillis(50), 3);
+            assertThat(measured.disagreement()).isEmpty();
+            assertThat(measured.calls()).isPositive();
+            assertThat(measured.p50Micros()).isPositive().isLessThanOrEqualTo(measured.p99Micros());
+            assertThat(measured.gigaflops()).isEqualTo(measured.vectorsPerSecond() * 2 * 64 * 300 / 1e9);
+        }
+    }
+
+    @Test
+    void wrongCodesAreReported() {
+        try (EncoderBackend backend = new OffByOneBackend();
+                Dictionary dictionary = dictionary()) {
+            assertThat(EncodeThroughput.measure(backend, dictionary, 8, 20, Duration.ofMillis(5), 3)
+                            .disagreement())
+                    .hasValueSatisfying(message -> assertThat(message).startsWith("row 0: pair 0: coefficient"));
+        }
+    }
+
+    private static Dictionary dictionary() {
+        return RandomDictionaries.dictionary(Site.of(0, VectorKind.KEY), RopeStage.POST, 64, 300, 1);
+    }
+
+    /** Encodes right, then moves the first row's first index by one. */
+    private static final class OffByOneBackend implements EncoderBackend {
+        @Override
+        public String name() {
+            return "off-by-one";
+        }
+
+        @Override
+        public String description() {
+            return "wrong";
+        }
+
+        @Override
+        public TopKEncoder open(Dictionary dictionary) {
+            TopKEncoder right = new ScalarTopKEncoder(dictionary);
+            return new TopKEncoder() {
+                @Override
+                public Dictionary dictionary() {
+                    return dictionary;
+                }
+
+                @Override
+                public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
+                    right.encode(vectors, rows, budget, codes);
+                    codes.indices().set(ValueLayout.JAVA_INT, 0, (codes.index(0, 0) + 1) % dictionary.latents());
+                }
+
+                @Override
+                public void reload() {
+                    right.reload();
+                }
+
+                @Override
+                public void close() {
+                    right.close();
+                }
+            };
+        }
+
+        @Override
+        public void close() {
+            // Holds nothing.
+        }
+    }
+}
