@@ -1,0 +1,2 @@
+/** Keys and values captured live from a model. */
+package io.sparrowkv.llm.capture;

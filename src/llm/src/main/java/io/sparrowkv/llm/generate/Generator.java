@@ -1,0 +1,122 @@
+package io.sparrowkv.llm.generate;
+
+import ai.djl.ndarray.NDManager;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.llm.model.KvCache;
+import io.sparrowkv.llm.model.Libtorch;
+import io.sparrowkv.llm.tokenizer.TextStream;
+import io.sparrowkv.llm.tokenizer.TextTokenizer;
+import java.util.Arrays;
+import java.util.Optional;
+
+/** Generates text: reads a prompt chunk by chunk, then a token at a time. */
+public final class Generator {
+    private final CausalLm lm;
+    private final TextTokenizer tokenizer;
+
+    public Generator(CausalLm lm, TextTokenizer tokenizer) {
+        this.lm = lm;
+        this.tokenizer = tokenizer;
+    }
+
+    /**
+     * Refuses a context that is too long for the model, before any work.
+     *
+     * @throws InvalidInputException that names both figures
+     */
+    public static void requireContext(CausalLm lm, GenerationRequest request) {
+        int limit =
+                request.maxContext() > 0 ? request.maxContext() : lm.config().maxPositions();
+        if (request.contextTokens() > limit) {
+            throw new InvalidInputException(
+                    "prompt of %d tokens and %d new ones make a context of %d where %d is the limit; shorten them, or lift it with --max-context %d"
+                            .formatted(
+                                    request.prompt().length,
+                                    request.maxNewTokens(),
+                                    request.contextTokens(),
+                                    limit,
+                                    request.contextTokens()));
+        }
+    }
+
+    /**
+     * Continues a prompt.
+     *
+     * @param cache may hold what the prompt follows; afterwards it holds all but the last token
+     * @throws InvalidInputException when the context would be too long
+     */
+    public Generation generate(GenerationRequest request, KvCache cache, GenerationListener listener) {
+        requireContext(lm, request);
+        Sampler sampler = new Sampler(request.sampling());
+        TextStream stream = tokenizer.stream(request.prompt());
+        StopStrings stops = new StopStrings(request.stopStrings());
+        StringBuilder text = new StringBuilder();
+        int[] generated = new int[request.maxNewTokens()];
+        int count = 0;
+        Optional<Generation.End> end = Optional.empty();
+
+        long start = System.nanoTime();
+        int token = sampler.next(prefill(request, cache, listener));
+        long first = System.nanoTime();
+        while (true) {
+            generated[count++] = token;
+            boolean ended = request.stopAtEnd() && lm.config().endOfSequence().contains(token);
+            give(ended ? "" : stops.append(stream.append(token)), text, listener);
+            end = end(ended, stops.met(), count == request.maxNewTokens());
+            if (end.isPresent()) {
+                break;
+            }
+            token = sampler.next(logits(new int[] {token}, cache));
+        }
+        long last = System.nanoTime();
+        if (end.get() != Generation.End.STOP_STRING) {
+            give(stops.append(stream.finish()) + stops.finish(), text, listener);
+        }
+        return new Generation(
+                text.toString(),
+                Arrays.copyOf(generated, count),
+                request.prompt().length,
+                end.get(),
+                first - start,
+                last - first,
+                cache.byteSize());
+    }
+
+    private static Optional<Generation.End> end(boolean ended, boolean stopped, boolean full) {
+        if (ended) {
+            return Optional.of(Generation.End.END_OF_SEQUENCE);
+        }
+        if (stopped) {
+            return Optional.of(Generation.End.STOP_STRING);
+        }
+        return full ? Optional.of(Generation.End.LENGTH) : Optional.empty();
+    }
+
+    private static void give(String piece, StringBuilder text, GenerationListener listener) {
+        if (!piece.isEmpty()) {
+            text.append(piece);
+            listener.text(piece);
+        }
+    }
+
+    /** Reads the prompt and gives the logits after its last token. */
+    private float[] prefill(GenerationRequest request, KvCache cache, GenerationListener listener) {
+        int[] prompt = request.prompt();
+        int from = 0;
+        while (prompt.length - from > request.prefillChunk()) {
+            lm.read(Arrays.copyOfRange(prompt, from, from + request.prefillChunk()), cache);
+            from += request.prefillChunk();
+            listener.prefilled(from, prompt.length);
+        }
+        float[] logits = logits(Arrays.copyOfRange(prompt, from, prompt.length), cache);
+        listener.prefilled(prompt.length, prompt.length);
+        return logits;
+    }
+
+    private float[] logits(int[] tokens, KvCache cache) {
+        try (NDManager scope = Libtorch.newManager()) {
+            return lm.forward(scope, tokens, cache, true).toFloatArray();
+        }
+    }
+}

@@ -1,0 +1,2 @@
+/** Text generation over any key/value cache. */
+package io.sparrowkv.llm.generate;
