@@ -1,0 +1,121 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.VectorKind;
+import java.util.Map;
+
+/**
+ * How a sparse cache keeps and reads its tokens.
+ *
+ * @param window newest tokens that a query reads dense; 0 makes a query read even its own token as a code
+ * @param sinks first tokens of the sequence that stay dense
+ * @param read pairs of each code that attention reads
+ * @param stored pairs of each code that are kept, at least those read
+ * @param threads threads of attention, the caller included
+ * @param queue batches that may wait for the encoder before {@link SparseCache#attend} waits
+ */
+public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, int threads, int queue) {
+    /** Newest tokens kept dense, unless said otherwise. */
+    public static final int DEFAULT_WINDOW = 128;
+
+    /** First tokens kept dense, unless said otherwise. */
+    public static final int DEFAULT_SINKS = 4;
+
+    /** Pairs kept of each vector unless said otherwise: 8 for keys, 16 for values (arXiv 2512.10547). */
+    public static final Budgets DEFAULT_BUDGETS = Budgets.of(8, 16);
+
+    private static final int DEFAULT_QUEUE = 4;
+
+    /** The defaults, on all processors. */
+    public static CacheOptions defaults() {
+        return new CacheOptions(
+                DEFAULT_WINDOW,
+                DEFAULT_SINKS,
+                DEFAULT_BUDGETS,
+                DEFAULT_BUDGETS,
+                Runtime.getRuntime().availableProcessors(),
+                DEFAULT_QUEUE);
+    }
+
+    public CacheOptions withWindow(int window) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue);
+    }
+
+    public CacheOptions withSinks(int sinks) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue);
+    }
+
+    /** Reads and stores {@code budgets}. */
+    public CacheOptions withBudgets(Budgets budgets) {
+        return withBudgets(budgets, budgets);
+    }
+
+    /** Reads {@code read} of the {@code stored} pairs. */
+    public CacheOptions withBudgets(Budgets read, Budgets stored) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue);
+    }
+
+    public CacheOptions withThreads(int threads) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue);
+    }
+
+    public CacheOptions withQueue(int queue) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue);
+    }
+
+    /**
+     * Refuses what does not fit the model or its dictionaries; nothing is clipped.
+     *
+     * @throws InvalidInputException that names the option, its value and its range
+     */
+    public void validate(AttentionShape shape, DictionarySet dictionaries) {
+        require("--window", window, 0, Integer.MAX_VALUE / 2);
+        require("--sinks", sinks, 0, Integer.MAX_VALUE / 2);
+        require("--threads", threads, 1, 1024);
+        require("--queue", queue, 1, 1024);
+        requireLayers("--budget-key", shape, read.keyByLayer(), stored.keyByLayer());
+        requireLayers("--budget-value", shape, read.valueByLayer(), stored.valueByLayer());
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                int latents = smallestDictionary(shape, dictionaries, layer, kind);
+                String place = " of layer " + layer;
+                require("--store-budget-" + kind.label() + place, stored.of(layer, kind), 1, latents);
+                require("--budget-" + kind.label() + place, read.of(layer, kind), 1, stored.of(layer, kind));
+            }
+        }
+    }
+
+    private static int smallestDictionary(
+            AttentionShape shape, DictionarySet dictionaries, int layer, VectorKind kind) {
+        int latents = CodeBlockLayout.MAX_LATENTS;
+        for (int head = 0; head < shape.kvHeads(); head++) {
+            Dictionary dictionary = dictionaries.of(layer, kind, head);
+            if (dictionary.dHead() != shape.dHead()) {
+                throw new InvalidInputException(
+                        "%s: the dictionary's d_head is %d, the model's %d; use this model's dictionaries"
+                                .formatted(dictionary.site(), dictionary.dHead(), shape.dHead()));
+            }
+            if (dictionary.latents() > CodeBlockLayout.MAX_LATENTS) {
+                throw new InvalidInputException("%s: %d latents; a code's 16-bit index reaches %d"
+                        .formatted(dictionary.site(), dictionary.latents(), CodeBlockLayout.MAX_LATENTS));
+            }
+            latents = Math.min(latents, dictionary.latents());
+        }
+        return latents;
+    }
+
+    private static void requireLayers(
+            String option, AttentionShape shape, Map<Integer, Integer> read, Map<Integer, Integer> stored) {
+        read.keySet().forEach(layer -> require(option + ": layer", layer, 0, shape.layers() - 1));
+        stored.keySet().forEach(layer -> require(option + ": layer", layer, 0, shape.layers() - 1));
+    }
+
+    private static void require(String what, int value, int least, int most) {
+        if (value < least || value > most) {
+            throw new InvalidInputException("%s is %d; choose from %d to %d".formatted(what, value, least, most));
+        }
+    }
+}

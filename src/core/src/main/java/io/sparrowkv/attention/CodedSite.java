@@ -1,0 +1,134 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.store.BlockKey;
+import io.sparrowkv.store.BlockLease;
+import io.sparrowkv.store.BlockStore;
+import io.sparrowkv.stream.CodeTarget;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * The codes of one site of a sequence: full blocks in the store, each leased for as long as the sequence needs it, and the block
+ * that is being filled. The background thread fills; the attending thread reads what {@link #tokens} covers, and releases.
+ */
+final class CodedSite implements CodeTarget, AutoCloseable {
+    private static final int FIRST_BLOCKS = 16;
+
+    private final CodeBlockLayout layout;
+    private final List<Dictionary> dictionaries;
+    private final BlockStore store;
+    private final long sequence;
+    private final MemorySegment open;
+    private BlockLease[] leases = new BlockLease[FIRST_BLOCKS];
+    private volatile MemorySegment[] bodies = new MemorySegment[FIRST_BLOCKS];
+    private int sealed;
+    private int released;
+    private volatile int tokens;
+
+    /** @param open the block being filled, {@link CodeBlockLayout#byteSize} bytes; sites that fill whole blocks may share it */
+    CodedSite(
+            CodeBlockLayout layout,
+            List<Dictionary> dictionaries,
+            BlockStore store,
+            long sequence,
+            MemorySegment open) {
+        this.layout = layout;
+        this.dictionaries = dictionaries;
+        this.store = store;
+        this.sequence = sequence;
+        this.open = open;
+    }
+
+    CodeBlockLayout layout() {
+        return layout;
+    }
+
+    @Override
+    public List<Dictionary> dictionaries() {
+        return dictionaries;
+    }
+
+    /** The dictionary that coded a KV head's vectors. */
+    Dictionary dictionary(int head) {
+        return dictionaries.get(dictionaries.size() == 1 ? 0 : head);
+    }
+
+    @Override
+    public int budget() {
+        return layout.budget();
+    }
+
+    @Override
+    public int tokens() {
+        return tokens;
+    }
+
+    @Override
+    public void accept(CodeBatch codes, int firstToken, int count) {
+        for (int done = 0; done < count; ) {
+            int token = (firstToken + done) % CodeBlockLayout.TOKENS;
+            int part = Math.min(count - done, CodeBlockLayout.TOKENS - token);
+            for (int head = 0; head < layout.kvHeads(); head++) {
+                layout.pack(codes, done * layout.kvHeads() + head, layout.kvHeads(), head, token, part, open);
+            }
+            done += part;
+            if (token + part == CodeBlockLayout.TOKENS) {
+                seal();
+            }
+            tokens = firstToken + done;
+        }
+    }
+
+    /** The bytes of a block that {@link #tokens} reaches into. */
+    MemorySegment body(int block) {
+        MemorySegment[] current = bodies;
+        MemorySegment body = block < current.length ? current[block] : null;
+        return body == null ? open : body;
+    }
+
+    /** The first block that was not released. */
+    synchronized int firstBlock() {
+        return released;
+    }
+
+    /** Gives up the blocks before {@code block}, as far as they are full. */
+    synchronized void release(int block) {
+        for (; released < Math.min(block, sealed); released++) {
+            leases[released].close();
+            store.remove(key(released));
+            leases[released] = null;
+            bodies[released] = null;
+        }
+    }
+
+    /** Full blocks that are held. */
+    synchronized int blocks() {
+        return sealed - released;
+    }
+
+    @Override
+    public void close() {
+        release(Integer.MAX_VALUE);
+    }
+
+    private synchronized void seal() {
+        BlockKey key = key(sealed);
+        store.put(key, layout, open);
+        BlockLease lease = store.get(key).orElseThrow();
+        if (sealed == leases.length) {
+            leases = Arrays.copyOf(leases, 2 * sealed);
+            bodies = Arrays.copyOf(bodies, 2 * sealed);
+        }
+        leases[sealed] = lease;
+        bodies[sealed] = lease.body();
+        sealed++;
+    }
+
+    private BlockKey key(int block) {
+        return new BlockKey(BlockKey.chain(sequence, block), layout.site());
+    }
+}

@@ -1,0 +1,128 @@
+package io.sparrowkv.attention;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * The rotary position embedding of a model (Su et al., arXiv 2104.09864) in the rotate-half layout of Hugging Face: elements i and
+ * i + dHead/2 of a head are turned by position · inverseFrequencies[i]. Model and caches share one, so that both turn by the
+ * same bits.
+ *
+ * <p>Angles are fp32 products, cosines and sines are rounded to fp32. Safe for use by several threads.
+ */
+public final class RotaryEmbedding {
+    private static final int FIRST_POSITIONS = 1024;
+    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
+    private static final ByteOrder ORDER = ByteOrder.nativeOrder();
+
+    private final float[] inverseFrequencies;
+    private volatile Tables tables;
+
+    /**
+     * Cosines and sines of the first positions; a snapshot that stays valid when the embedding grows.
+     *
+     * @param positions rows of both tables
+     * @param cos fp32 {@code [positions, dHead / 2]}
+     * @param sin fp32 {@code [positions, dHead / 2]}
+     */
+    public record Tables(int positions, MemorySegment cos, MemorySegment sin) {}
+
+    /** @param inverseFrequencies radians a position of each pair of elements, {@code [dHead / 2]} */
+    public RotaryEmbedding(float[] inverseFrequencies) {
+        if (inverseFrequencies.length == 0) {
+            throw new IllegalArgumentException("no frequencies");
+        }
+        this.inverseFrequencies = inverseFrequencies.clone();
+        this.tables = new Tables(0, MemorySegment.NULL, MemorySegment.NULL);
+    }
+
+    /** The plain embedding: inverse frequencies theta^(−2i/dHead). */
+    public static RotaryEmbedding plain(int dHead, double theta) {
+        float[] frequencies = new float[dHead / 2];
+        for (int i = 0; i < frequencies.length; i++) {
+            frequencies[i] = (float) (1.0 / Math.pow(theta, 2.0 * i / dHead));
+        }
+        return new RotaryEmbedding(frequencies);
+    }
+
+    /** Width of the vectors it turns. */
+    public int dHead() {
+        return 2 * inverseFrequencies.length;
+    }
+
+    /** Tables of at least {@code positions} positions. */
+    public Tables tables(int positions) {
+        Tables current = tables;
+        return positions <= current.positions() ? current : grow(positions);
+    }
+
+    /** Turns one vector of {@code [dHead]} floats in place, as the model does at {@code position}. */
+    public void rotate(MemorySegment vector, long byteOffset, int position) {
+        turn(vector, byteOffset, position, 1f);
+    }
+
+    /** Turns one vector back: the inverse of {@link #rotate}, since a rotation is orthogonal. */
+    public void unrotate(MemorySegment vector, long byteOffset, int position) {
+        turn(vector, byteOffset, position, -1f);
+    }
+
+    private void turn(MemorySegment vector, long byteOffset, int position, float direction) {
+        Tables current = tables(position + 1);
+        int half = inverseFrequencies.length;
+        long row = (long) position * half * Float.BYTES;
+        long halfBytes = (long) half * Float.BYTES;
+        int i = 0;
+        for (; i <= half - SPECIES.length(); i += SPECIES.length()) {
+            long low = byteOffset + (long) i * Float.BYTES;
+            long at = row + (long) i * Float.BYTES;
+            FloatVector cos = FloatVector.fromMemorySegment(SPECIES, current.cos(), at, ORDER);
+            FloatVector sin = FloatVector.fromMemorySegment(SPECIES, current.sin(), at, ORDER)
+                    .mul(direction);
+            FloatVector x = FloatVector.fromMemorySegment(SPECIES, vector, low, ORDER);
+            FloatVector y = FloatVector.fromMemorySegment(SPECIES, vector, low + halfBytes, ORDER);
+            x.mul(cos).sub(y.mul(sin)).intoMemorySegment(vector, low, ORDER);
+            y.mul(cos).add(x.mul(sin)).intoMemorySegment(vector, low + halfBytes, ORDER);
+        }
+        for (; i < half; i++) {
+            long low = byteOffset + (long) i * Float.BYTES;
+            long at = row + (long) i * Float.BYTES;
+            float cos = current.cos().get(JAVA_FLOAT, at);
+            float sin = current.sin().get(JAVA_FLOAT, at) * direction;
+            float x = vector.get(JAVA_FLOAT, low);
+            float y = vector.get(JAVA_FLOAT, low + halfBytes);
+            vector.set(JAVA_FLOAT, low, x * cos - y * sin);
+            vector.set(JAVA_FLOAT, low + halfBytes, y * cos + x * sin);
+        }
+    }
+
+    private synchronized Tables grow(int positions) {
+        Tables old = tables;
+        if (positions <= old.positions()) {
+            return old;
+        }
+        int half = inverseFrequencies.length;
+        int grown = Math.max(Math.max(positions, FIRST_POSITIONS), Math.multiplyExact(old.positions(), 2));
+        // Freed with the last reader: the model may look at an older snapshot through its own tensors.
+        Arena arena = Arena.ofAuto();
+        long bytes = (long) grown * half * Float.BYTES;
+        MemorySegment cos = arena.allocate(bytes, 64);
+        MemorySegment sin = arena.allocate(bytes, 64);
+        long known = (long) old.positions() * half * Float.BYTES;
+        MemorySegment.copy(old.cos(), 0, cos, 0, known);
+        MemorySegment.copy(old.sin(), 0, sin, 0, known);
+        for (int position = old.positions(); position < grown; position++) {
+            for (int i = 0; i < half; i++) {
+                float angle = position * inverseFrequencies[i];
+                cos.setAtIndex(JAVA_FLOAT, (long) position * half + i, (float) Math.cos(angle));
+                sin.setAtIndex(JAVA_FLOAT, (long) position * half + i, (float) Math.sin(angle));
+            }
+        }
+        tables = new Tables(grown, cos, sin);
+        return tables;
+    }
+}

@@ -1,0 +1,375 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import io.sparrowkv.store.BlockStore;
+import io.sparrowkv.stream.KvStream;
+import io.sparrowkv.stream.VectorBatch;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * The key/value cache of one sequence, whose old tokens are codes.
+ *
+ * <p>The first tokens (sinks) stay dense; those after them form blocks of {@value CodeBlockLayout#TOKENS}. A query at position p reads
+ * as codes every block that ends at or before p + 1 − window, and the rest dense, so that the result does not depend on how the
+ * sequence was cut into chunks. Blocks are encoded in the background as soon as they are complete, ahead of their first use.
+ * With window 0 everything but the sinks is read as codes, the query's own token too, and the open block is encoded at once.
+ *
+ * <p>Used by one thread at a time. After a failure the cache can only be closed.
+ */
+public final class SparseCache implements AutoCloseable {
+    /** Vectors of a batch for the encoder: enough to keep its product busy. */
+    private static final int BATCH_ROWS = 4096;
+
+    private static final int TOKENS = CodeBlockLayout.TOKENS;
+
+    private final AttentionShape shape;
+    private final RotaryEmbedding rotary;
+    private final DictionarySet dictionaries;
+    private final CacheOptions options;
+    private final Arena arena = Arena.ofShared();
+    private final Layer[] layers;
+    private final KvStream stream;
+    private final Workers workers;
+    private final PanelAttention[] attention;
+    private final AttentionCall call;
+    private final Workers.Task task = this::runTask;
+    private Arena chunkArena = Arena.ofShared();
+    private MemorySegment chunkKeys = MemorySegment.NULL;
+    private MemorySegment chunkValues = MemorySegment.NULL;
+    private int panelsPerTask;
+    private boolean closed;
+
+    private static final class Layer {
+        final CodedSite keys;
+        final CodedSite values;
+        final DenseTokens sinks;
+        final DenseTokens tail;
+        int length;
+        int submitted;
+
+        Layer(CodedSite keys, CodedSite values, DenseTokens sinks, DenseTokens tail) {
+            this.keys = keys;
+            this.values = values;
+            this.sinks = sinks;
+            this.tail = tail;
+        }
+    }
+
+    /**
+     * Makes an empty cache.
+     *
+     * @param rotary turns keys back before they are encoded, and codes of keys forth, when the dictionaries were trained before RoPE
+     * @param dictionaries of all the model's sites; they stay the caller's and must outlive the cache
+     * @param encoders the caller's, must outlive the cache
+     * @param store where full blocks go; the caller's, must outlive the cache, which removes its blocks when it is closed
+     * @throws InvalidInputException when options or dictionaries do not fit the model
+     */
+    public SparseCache(
+            AttentionShape shape,
+            RotaryEmbedding rotary,
+            DictionarySet dictionaries,
+            EncoderBackend encoders,
+            BlockStore store,
+            CacheOptions options) {
+        options.validate(shape, dictionaries);
+        if (rotary.dHead() != shape.dHead()) {
+            throw new IllegalArgumentException("rotary of " + rotary.dHead() + ", dHead " + shape.dHead());
+        }
+        this.shape = shape;
+        this.rotary = rotary;
+        this.dictionaries = dictionaries;
+        this.options = options;
+        this.call = new AttentionCall(shape, options);
+        int budget = 0;
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                budget = Math.max(budget, options.stored().of(layer, kind));
+            }
+        }
+        long sequence = store.openSequence();
+        // Sites that only ever take whole blocks fill the same scratch block, one after the other.
+        MemorySegment scratch =
+                block(new CodeBlockLayout(Site.of(0, VectorKind.KEY), shape.kvHeads(), shape.dHead(), budget));
+        layers = new Layer[shape.layers()];
+        for (int layer = 0; layer < layers.length; layer++) {
+            int tail = options.window() == 0 ? 0 : options.window() + TOKENS - 2;
+            layers[layer] = new Layer(
+                    site(layer, VectorKind.KEY, store, sequence, scratch),
+                    site(layer, VectorKind.VALUE, store, sequence, scratch),
+                    new DenseTokens(shape.kvHeads(), shape.dHead(), options.sinks(), 0),
+                    new DenseTokens(shape.kvHeads(), shape.dHead(), tail, options.sinks()));
+        }
+        int batchTokens = Math.max(TOKENS, BATCH_ROWS / shape.kvHeads() / TOKENS * TOKENS);
+        stream = new KvStream(encoders, shape.kvHeads(), shape.dHead(), budget, batchTokens, options.queue());
+        workers = Workers.start("sparrow-attention", options.threads());
+        int latents = dictionaries.bySite().values().stream()
+                .mapToInt(Dictionary::latents)
+                .max()
+                .orElseThrow();
+        attention = new PanelAttention[options.threads()];
+        for (int i = 0; i < attention.length; i++) {
+            attention[i] = new PanelAttention(arena, rotary, shape.dHead(), latents, budget);
+        }
+    }
+
+    /**
+     * Appends a chunk's keys and values to a layer and computes attention for its queries. The segments are read and written
+     * by several threads: no confined arena's.
+     *
+     * @param layer the decoder layer
+     * @param queries fp32 {@code [tokens, heads, dHead]}, after RoPE
+     * @param keys fp32 {@code [tokens, kvHeads, dHead]}, after RoPE
+     * @param values fp32 {@code [tokens, kvHeads, dHead]}
+     * @param tokens tokens of the chunk, at least 1
+     * @param output written, fp32 {@code [tokens, heads, dHead]}
+     * @throws RuntimeException the encoder's or the store's, when they failed in the background since the last call
+     */
+    public void attend(
+            int layer,
+            MemorySegment queries,
+            MemorySegment keys,
+            MemorySegment values,
+            int tokens,
+            MemorySegment output) {
+        stream.check();
+        Layer state = layers[layer];
+        int start = state.length;
+        int end = Math.addExact(start, tokens);
+        requireFloats("queries", queries, tokens, shape.heads());
+        requireFloats("keys", keys, tokens, shape.kvHeads());
+        requireFloats("values", values, tokens, shape.kvHeads());
+        requireFloats("output", output, tokens, shape.heads());
+
+        submit(state, keys, values, start, end);
+        int sinkEnd = Math.clamp(options.sinks(), start, end);
+        state.sinks.append(keys, values, start, start, sinkEnd);
+        prepare(layer, state, queries, keys, values, tokens, output, sinkEnd);
+        int coded = coded(end - 1);
+        stream.await(state.keys, coded);
+        stream.await(state.values, coded);
+        int tasks = (call.panels + panelsPerTask - 1) / panelsPerTask;
+        workers.forEach(tasks, task);
+
+        state.length = end;
+        retire(state, keys, values, start, layer);
+    }
+
+    /** Tokens that every layer has seen. */
+    public int length() {
+        return layers[layers.length - 1].length;
+    }
+
+    /** The bytes held now, by part. */
+    public CacheBytes bytes() {
+        long[] codes = new long[VectorKind.values().length];
+        long window = 0;
+        long sinks = 0;
+        for (Layer layer : layers) {
+            codes[VectorKind.KEY.ordinal()] += codeBytes(layer.keys);
+            codes[VectorKind.VALUE.ordinal()] += codeBytes(layer.values);
+            window += layer.tail.byteSize();
+            sinks += layer.sinks.byteSize();
+        }
+        long keyCodes = codes[VectorKind.KEY.ordinal()];
+        long valueCodes = codes[VectorKind.VALUE.ordinal()];
+        return new CacheBytes(
+                length(),
+                keyCodes / 2,
+                keyCodes / 2,
+                valueCodes / 2,
+                valueCodes / 2,
+                window,
+                sinks,
+                dictionaries.byteSize(),
+                length() * shape.denseFp16BytesPerToken());
+    }
+
+    /** Ends the encoding, removes the sequence's blocks from the store and frees the rest. */
+    @Override
+    public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        stream.close();
+        workers.close();
+        for (Layer layer : layers) {
+            layer.keys.close();
+            layer.values.close();
+            layer.sinks.close();
+            layer.tail.close();
+        }
+        chunkArena.close();
+        arena.close();
+    }
+
+    private CodedSite site(int layer, VectorKind kind, BlockStore store, long sequence, MemorySegment scratch) {
+        CodeBlockLayout layout = new CodeBlockLayout(
+                Site.of(layer, kind),
+                shape.kvHeads(),
+                shape.dHead(),
+                options.stored().of(layer, kind));
+        List<Dictionary> byHead = IntStream.range(0, shape.kvHeads())
+                .mapToObj(head -> dictionaries.of(layer, kind, head))
+                .toList();
+        boolean shared = byHead.stream().allMatch(dictionary -> dictionary == byHead.getFirst());
+        MemorySegment open = options.window() == 0 ? block(layout) : scratch.asSlice(0, layout.byteSize());
+        return new CodedSite(layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open);
+    }
+
+    private MemorySegment block(CodeBlockLayout layout) {
+        return arena.allocate(layout.byteSize(), CodeBlockLayout.ALIGNMENT);
+    }
+
+    private void requireFloats(String name, MemorySegment segment, int tokens, int heads) {
+        long bytes = (long) tokens * heads * shape.dHead() * Float.BYTES;
+        if (tokens < 1 || segment.byteSize() < bytes) {
+            throw new IllegalArgumentException("%s: %d bytes where %d tokens of %d heads take %d"
+                    .formatted(name, segment.byteSize(), tokens, heads, bytes));
+        }
+    }
+
+    /** Tokens after the sinks that a query at {@code position} reads as codes. */
+    private int coded(int position) {
+        return AttentionCall.coded(position, options.window(), options.sinks(), TOKENS);
+    }
+
+    /** Sends the vectors of completed blocks (with window 0: of all tokens) to the encoder. */
+    private void submit(Layer layer, MemorySegment keys, MemorySegment values, int start, int end) {
+        int codable = Math.max(0, end - options.sinks());
+        if (options.window() > 0) {
+            codable = codable / TOKENS * TOKENS;
+        }
+        while (layer.submitted < codable) {
+            int count = Math.min(stream.batchTokens(), codable - layer.submitted);
+            submit(layer, layer.keys, keys, start, count);
+            submit(layer, layer.values, values, start, count);
+            layer.submitted += count;
+        }
+    }
+
+    private void submit(Layer layer, CodedSite site, MemorySegment chunk, int start, int count) {
+        VectorBatch batch = stream.acquire();
+        MemorySegment vectors = batch.vectors();
+        boolean ofKeys = site == layer.keys;
+        int from = options.sinks() + layer.submitted;
+        int to = from + count;
+        long token = (long) shape.kvHeads() * shape.dHead() * Float.BYTES;
+        int boundary = Math.clamp(start, from, to);
+        layer.tail.copyTo(ofKeys, from, boundary, vectors);
+        MemorySegment.copy(
+                chunk, (boundary - start) * token, vectors, (boundary - from) * token, (to - boundary) * token);
+        if (ofKeys && rotatesKeys(site)) {
+            unrotate(vectors, from, count);
+        }
+        stream.submit(batch, site, layer.submitted, count);
+    }
+
+    private void unrotate(MemorySegment vectors, int firstToken, int tokens) {
+        long vector = (long) shape.dHead() * Float.BYTES;
+        for (int row = 0; row < tokens * shape.kvHeads(); row++) {
+            rotary.unrotate(vectors, row * vector, firstToken + row / shape.kvHeads());
+        }
+    }
+
+    private static boolean rotatesKeys(CodedSite keys) {
+        return keys.dictionary(0).rope() == RopeStage.PRE;
+    }
+
+    private void prepare(
+            int index,
+            Layer layer,
+            MemorySegment queries,
+            MemorySegment keys,
+            MemorySegment values,
+            int tokens,
+            MemorySegment output,
+            int sinkEnd) {
+        int start = layer.length;
+        call.queries = queries;
+        call.output = output;
+        call.start = start;
+        call.tokens = tokens;
+        call.slidingWindow = shape.slidingWindows().get(index);
+        call.keys = layer.keys;
+        call.values = layer.values;
+        call.readKey = options.read().of(index, VectorKind.KEY);
+        call.readValue = options.read().of(index, VectorKind.VALUE);
+        call.rotatesKeys = rotatesKeys(layer.keys);
+        call.sinkRun.tokens = 0;
+        if (layer.sinks.end() > 0) {
+            layer.sinks.describeRun(0, call.sinkRun);
+        }
+        call.tailRunCount = 0;
+        for (int token = layer.tail.first(); token < layer.tail.end(); ) {
+            token = layer.tail.describeRun(token, call.tailRuns[call.tailRunCount++]);
+        }
+        if (sinkEnd < start + tokens) {
+            arrangeChunk(keys, values, tokens);
+            long vector = (long) shape.dHead() * Float.BYTES;
+            int skipped = sinkEnd - start;
+            call.tailRuns[call.tailRunCount++].set(
+                    chunkKeys, chunkValues, skipped * vector, tokens * vector, sinkEnd, tokens - skipped);
+        }
+        call.layOut(workers.threads());
+        panelsPerTask = Math.clamp(call.panels / workers.threads(), 1, PanelAttention.PANELS);
+    }
+
+    /** Copies the chunk's vectors so that those of a head follow each other. */
+    private void arrangeChunk(MemorySegment keys, MemorySegment values, int tokens) {
+        long vector = (long) shape.dHead() * Float.BYTES;
+        long bytes = tokens * shape.kvHeads() * vector;
+        if (chunkKeys.byteSize() < bytes) {
+            chunkArena.close();
+            chunkArena = Arena.ofShared();
+            chunkKeys = chunkArena.allocate(bytes, 64);
+            chunkValues = chunkArena.allocate(bytes, 64);
+        }
+        for (int token = 0; token < tokens; token++) {
+            for (int head = 0; head < shape.kvHeads(); head++) {
+                long from = ((long) token * shape.kvHeads() + head) * vector;
+                long to = ((long) head * tokens + token) * vector;
+                MemorySegment.copy(keys, from, chunkKeys, to, vector);
+                MemorySegment.copy(values, from, chunkValues, to, vector);
+            }
+        }
+    }
+
+    private void runTask(int index, int worker) {
+        int first = index * panelsPerTask;
+        attention[worker].run(call, first, Math.min(panelsPerTask, call.panels - first));
+    }
+
+    /** Lets go of what no later query reads dense, or at all, and keeps the rest of the chunk. */
+    private void retire(Layer layer, MemorySegment keys, MemorySegment values, int start, int index) {
+        int end = layer.length;
+        int tailFrom = Math.min(end, options.sinks() + coded(end));
+        layer.tail.dropBefore(Math.max(tailFrom, options.sinks()));
+        int from = Math.max(tailFrom, Math.max(start, options.sinks()));
+        if (from < end) {
+            layer.tail.append(keys, values, start, from, end);
+        }
+        int sliding = shape.slidingWindows().get(index);
+        if (sliding != AttentionShape.UNLIMITED) {
+            int unseen = Math.max(0, end + 1 - sliding - options.sinks());
+            layer.keys.release(unseen / TOKENS);
+            layer.values.release(unseen / TOKENS);
+        }
+    }
+
+    private long codeBytes(CodedSite site) {
+        long open = options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0;
+        return (site.blocks() + open) * site.layout().byteSize();
+    }
+}

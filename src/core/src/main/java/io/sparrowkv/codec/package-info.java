@@ -1,0 +1,2 @@
+/** How a block of codes becomes bytes. */
+package io.sparrowkv.codec;

@@ -1,0 +1,2 @@
+/** The one class that Arrow looks for by name. */
+package org.apache.arrow.memory.unsafe;

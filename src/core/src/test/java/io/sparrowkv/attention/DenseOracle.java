@@ -1,0 +1,149 @@
+package io.sparrowkv.attention;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.ScalarTopKEncoder;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Attention as it is defined, in fp64 and without a cache: for each query, softmax over every token it may see, where the tokens
+ * that it reads as codes are replaced by what their codes stand for.
+ */
+final class DenseOracle {
+    private final AttentionShape shape;
+    private final CacheOptions options;
+    private final DictionarySet dictionaries;
+    private final double[] inverseFrequencies;
+
+    DenseOracle(AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
+        this.shape = shape;
+        this.options = options;
+        this.dictionaries = dictionaries;
+        this.inverseFrequencies = new double[inverseFrequencies.length];
+        for (int i = 0; i < inverseFrequencies.length; i++) {
+            this.inverseFrequencies[i] = inverseFrequencies[i];
+        }
+    }
+
+    /** Output [tokens, heads, dHead] of a whole sequence. */
+    double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
+        double[] decodedKeys = decode(layer, VectorKind.KEY, keys, tokens);
+        double[] decodedValues = decode(layer, VectorKind.VALUE, values, tokens);
+        int dHead = shape.dHead();
+        double[] output = new double[tokens * shape.heads() * dHead];
+        for (int p = 0; p < tokens; p++) {
+            for (int head = 0; head < shape.heads(); head++) {
+                int kvHead = head / shape.group();
+                double[] weights = new double[p + 1];
+                double largest = Double.NEGATIVE_INFINITY;
+                for (int t = 0; t <= p; t++) {
+                    weights[t] = Double.NEGATIVE_INFINITY;
+                    if (sees(layer, p, t)) {
+                        double dot = 0;
+                        for (int d = 0; d < dHead; d++) {
+                            int at = (t * shape.kvHeads() + kvHead) * dHead + d;
+                            double k = readsCode(p, t) ? decodedKeys[at] : keys[at];
+                            dot += queries[(p * shape.heads() + head) * dHead + d] * k;
+                        }
+                        weights[t] = dot * shape.scale();
+                    }
+                    largest = Math.max(largest, weights[t]);
+                }
+                double sum = 0;
+                for (int t = 0; t <= p; t++) {
+                    weights[t] = Math.exp(weights[t] - largest);
+                    sum += weights[t];
+                }
+                for (int t = 0; t <= p; t++) {
+                    for (int d = 0; d < dHead; d++) {
+                        int at = (t * shape.kvHeads() + kvHead) * dHead + d;
+                        double v = readsCode(p, t) ? decodedValues[at] : values[at];
+                        output[(p * shape.heads() + head) * dHead + d] += weights[t] / sum * v;
+                    }
+                }
+            }
+        }
+        return output;
+    }
+
+    private boolean sees(int layer, int p, int t) {
+        int sliding = shape.slidingWindows().get(layer);
+        return sliding == 0 || p - t < sliding;
+    }
+
+    private boolean readsCode(int p, int t) {
+        if (t < options.sinks()) {
+            return false;
+        }
+        if (options.window() == 0) {
+            return true;
+        }
+        int blockEnd = options.sinks() + ((t - options.sinks()) / 64 + 1) * 64;
+        return blockEnd <= p + 1 - options.window();
+    }
+
+    private double[] decode(int layer, VectorKind kind, float[] vectors, int tokens) {
+        int dHead = shape.dHead();
+        int stored = options.stored().of(layer, kind);
+        int read = options.read().of(layer, kind);
+        double[] decoded = new double[vectors.length];
+        for (int head = 0; head < shape.kvHeads(); head++) {
+            Dictionary dictionary = dictionaries.of(layer, kind, head);
+            boolean turns = kind == VectorKind.KEY && dictionary.rope() == RopeStage.PRE;
+            try (Arena arena = Arena.ofConfined();
+                    CodeBatch codes = CodeBatch.allocate(tokens, stored);
+                    ScalarTopKEncoder encoder = new ScalarTopKEncoder(dictionary)) {
+                MemorySegment rows = arena.allocate((long) tokens * dHead * Float.BYTES, 64);
+                for (int t = 0; t < tokens; t++) {
+                    double[] vector = new double[dHead];
+                    for (int d = 0; d < dHead; d++) {
+                        vector[d] = vectors[(t * shape.kvHeads() + head) * dHead + d];
+                    }
+                    if (turns) {
+                        turn(vector, t, -1);
+                    }
+                    for (int d = 0; d < dHead; d++) {
+                        rows.setAtIndex(JAVA_FLOAT, (long) t * dHead + d, (float) vector[d]);
+                    }
+                }
+                encoder.encode(rows, tokens, stored, codes);
+                for (int t = 0; t < tokens; t++) {
+                    double[] vector = new double[dHead];
+                    for (int d = 0; d < dHead; d++) {
+                        vector[d] = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
+                        for (int k = 0; k < read; k++) {
+                            double coefficient = Float.float16ToFloat(Float.floatToFloat16(codes.coefficient(t, k)));
+                            long atom = (long) codes.index(t, k) * dHead + d;
+                            vector[d] +=
+                                    coefficient * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, atom);
+                        }
+                    }
+                    if (turns) {
+                        turn(vector, t, 1);
+                    }
+                    System.arraycopy(vector, 0, decoded, (t * shape.kvHeads() + head) * dHead, dHead);
+                }
+            }
+        }
+        return decoded;
+    }
+
+    private void turn(double[] vector, int position, int direction) {
+        int half = inverseFrequencies.length;
+        for (int i = 0; i < half; i++) {
+            double angle = (float) position * (float) inverseFrequencies[i];
+            double cos = Math.cos(angle);
+            double sin = direction * Math.sin(angle);
+            double x = vector[i];
+            double y = vector[i + half];
+            vector[i] = x * cos - y * sin;
+            vector[i + half] = y * cos + x * sin;
+        }
+    }
+}

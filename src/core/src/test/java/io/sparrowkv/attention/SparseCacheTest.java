@@ -1,0 +1,432 @@
+package io.sparrowkv.attention;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.NonFiniteVectorException;
+import io.sparrowkv.encode.ScalarEncoderProvider;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RandomDictionaries;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.VectorKind;
+import io.sparrowkv.store.ArrowBlockStore;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+
+class SparseCacheTest {
+    private static final long STORE_LIMIT = 64 << 20;
+
+    /** A model's queries, keys and values of one layer, and what reads them. */
+    private record Scene(
+            AttentionShape shape,
+            CacheOptions options,
+            RopeStage rope,
+            int latents,
+            boolean perHead,
+            int tokens,
+            double spread,
+            long seed) {
+
+        static Scene of(AttentionShape shape, CacheOptions options, int tokens) {
+            return new Scene(shape, options, RopeStage.POST, 70, false, tokens, 1, 7);
+        }
+
+        Scene rope(RopeStage stage) {
+            return new Scene(shape, options, stage, latents, perHead, tokens, spread, seed);
+        }
+
+        Scene latents(int count) {
+            return new Scene(shape, options, rope, count, perHead, tokens, spread, seed);
+        }
+
+        Scene byHead() {
+            return new Scene(shape, options, rope, latents, true, tokens, spread, seed);
+        }
+
+        Scene spread(double factor) {
+            return new Scene(shape, options, rope, latents, perHead, tokens, factor, seed);
+        }
+
+        DictionarySet dictionaries() {
+            return RandomDictionaries.set(
+                    shape.layers(), shape.kvHeads(), rope, shape.dHead(), latents, latents + 3, perHead, seed);
+        }
+
+        float[] queries(int layer) {
+            return floats(tokens * shape.heads() * shape.dHead(), seed + layer, spread);
+        }
+
+        float[] keys(int layer) {
+            return floats(tokens * shape.kvHeads() * shape.dHead(), seed + 100 + layer, spread);
+        }
+
+        float[] values(int layer) {
+            return floats(tokens * shape.kvHeads() * shape.dHead(), seed + 200 + layer, 1);
+        }
+
+        float[] inverseFrequencies() {
+            float[] frequencies = new float[shape.dHead() / 2];
+            for (int i = 0; i < frequencies.length; i++) {
+                frequencies[i] = (float) Math.pow(10000, -2.0 * i / shape.dHead());
+            }
+            return frequencies;
+        }
+
+        double[] expected(int layer) {
+            try (DictionarySet dictionaries = dictionaries()) {
+                return new DenseOracle(shape, options, dictionaries, inverseFrequencies())
+                        .attend(layer, queries(layer), keys(layer), values(layer), tokens);
+            }
+        }
+
+        /** Runs all layers chunk by chunk and returns the outputs by layer. */
+        List<float[]> run(int... chunks) {
+            try (DictionarySet dictionaries = dictionaries();
+                    EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                    ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT)) {
+                List<float[]> outputs = new ArrayList<>();
+                try (SparseCache cache = new SparseCache(
+                        shape, new RotaryEmbedding(inverseFrequencies()), dictionaries, encoders, store, options)) {
+                    for (int layer = 0; layer < shape.layers(); layer++) {
+                        outputs.add(new float[tokens * shape.heads() * shape.dHead()]);
+                    }
+                    int start = 0;
+                    for (int i = 0; start < tokens; i++) {
+                        int count = Math.min(chunks[Math.min(i, chunks.length - 1)], tokens - start);
+                        for (int layer = 0; layer < shape.layers(); layer++) {
+                            attend(cache, layer, start, count, outputs.get(layer));
+                        }
+                        start += count;
+                    }
+                    assertThat(cache.length()).isEqualTo(tokens);
+                }
+                assertThat(store.statistics().bytes()).isZero();
+                return outputs;
+            }
+        }
+
+        void attend(SparseCache cache, int layer, int start, int count, float[] output) {
+            try (Arena arena = Arena.ofShared()) {
+                int queryWidth = shape.heads() * shape.dHead();
+                int keyWidth = shape.kvHeads() * shape.dHead();
+                MemorySegment out = arena.allocate((long) count * queryWidth * Float.BYTES, 4);
+                cache.attend(
+                        layer,
+                        part(arena, queries(layer), start * queryWidth, count * queryWidth),
+                        part(arena, keys(layer), start * keyWidth, count * keyWidth),
+                        part(arena, values(layer), start * keyWidth, count * keyWidth),
+                        count,
+                        out);
+                MemorySegment.copy(out, JAVA_FLOAT, 0, output, start * queryWidth, count * queryWidth);
+            }
+        }
+
+        void matchesOracle(int... chunks) {
+            List<float[]> outputs = run(chunks);
+            for (int layer = 0; layer < shape.layers(); layer++) {
+                assertClose(outputs.get(layer), expected(layer), "layer " + layer);
+            }
+        }
+    }
+
+    @ParameterizedTest(name = "d={0} heads={1}/{2} latents={3} window={4} sinks={5} chunk={6} {7}")
+    @CsvSource({
+        "16, 4, 4, 33, 1, 0, 1, POST",
+        "16, 4, 4, 33, 1, 0, 1, PRE",
+        "24, 8, 4, 70, 64, 4, 63, POST",
+        "24, 8, 4, 70, 64, 4, 63, PRE",
+        "80, 6, 2, 129, 0, 4, 65, POST",
+        "80, 6, 2, 129, 0, 4, 65, PRE",
+        "128, 8, 2, 100, 128, 4, 200, POST",
+        "128, 8, 2, 100, 128, 4, 200, PRE",
+        "16, 8, 1, 70, 1, 70, 64, POST",
+        "16, 8, 1, 70, 0, 0, 1, PRE",
+        "24, 3, 3, 40, 0, 0, 200, POST",
+        "24, 40, 1, 40, 17, 3, 7, POST",
+        "24, 6, 2, 40, 1000, 4, 65, POST",
+        "22, 6, 2, 47, 5, 0, 100, PRE",
+        "6, 2, 1, 17, 3, 1, 50, PRE",
+    })
+    void equalsDenseAttentionOverTheDecodedVectors(
+            int dHead, int heads, int kvHeads, int latents, int window, int sinks, int chunk, RopeStage rope) {
+        Scene.of(
+                        AttentionShape.of(1, heads, kvHeads, dHead),
+                        options(window, sinks).withBudgets(Budgets.of(5, 9)),
+                        331)
+                .latents(latents)
+                .rope(rope)
+                .matchesOracle(chunk);
+    }
+
+    @ParameterizedTest
+    @EnumSource(RopeStage.class)
+    void doesNotDependOnTheChunks(RopeStage rope) {
+        Scene scene =
+                Scene.of(AttentionShape.of(1, 8, 2, 24), options(64, 4), 420).rope(rope);
+        float[] atOnce = scene.run(420).getFirst();
+        assertClose(scene.run(1).getFirst(), atOnce, "token by token");
+        assertClose(scene.run(1, 63, 64, 65, 200).getFirst(), atOnce, "mixed");
+        assertClose(scene.run(200, 1, 1, 1, 65, 63).getFirst(), atOnce, "mixed, another way");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"10, 64, 4", "100, 64, 4", "100, 0, 0", "65, 128, 70", "300, 1, 4"})
+    void slidingWindowsHideOldTokens(int sliding, int window, int sinks) {
+        AttentionShape shape = new AttentionShape(2, 4, 2, 16, 0.25f, List.of(AttentionShape.UNLIMITED, sliding));
+        Scene scene = Scene.of(shape, options(window, sinks), 450);
+        scene.matchesOracle(450);
+        scene.matchesOracle(64, 1, 130, 3);
+        scene.rope(RopeStage.PRE).matchesOracle(90);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"POST, 0", "POST, 64", "PRE, 0", "PRE, 64"})
+    void headsMayHaveDictionariesOfTheirOwn(RopeStage rope, int window) {
+        Scene.of(AttentionShape.of(2, 6, 3, 24), options(window, 4), 300)
+                .rope(rope)
+                .byHead()
+                .matchesOracle(130, 1, 64);
+    }
+
+    @Test
+    void readsASmallerBudgetThanIsStored() {
+        Budgets stored = Budgets.of(12, 16);
+        Budgets read = Budgets.of(3, 7).with(1, VectorKind.KEY, 12).with(1, VectorKind.VALUE, 1);
+        Scene.of(AttentionShape.of(2, 4, 2, 24), options(10, 4).withBudgets(read, stored), 250)
+                .matchesOracle(250);
+    }
+
+    @Test
+    void layersMayHaveBudgetsOfTheirOwn() {
+        Budgets budgets = Budgets.of(4, 8).with(0, VectorKind.KEY, 20).with(1, VectorKind.VALUE, 33);
+        Scene.of(AttentionShape.of(2, 4, 2, 24), options(0, 0).withBudgets(budgets), 200)
+                .matchesOracle(77);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"30, 64", "30, 0", "300, 64"})
+    void staysFiniteWithHugeScores(double spread, int window) {
+        // Wide spreads make one token take all: the oracle is exact, and rounding may pick another of two near ties.
+        Scene scene = Scene.of(AttentionShape.of(1, 4, 2, 16), options(window, 4), 300)
+                .spread(spread);
+        float[] output = scene.run(64).getFirst();
+        double[] expected = scene.expected(0);
+        int far = 0;
+        for (int i = 0; i < output.length; i++) {
+            assertThat(output[i]).isFinite();
+            far += Math.abs(output[i] - expected[i]) > 1e-2 * (1 + Math.abs(expected[i])) ? 1 : 0;
+        }
+        assertThat(far).isLessThan(output.length / 100);
+    }
+
+    @Test
+    void severalThreadsGiveWhatOneGives() {
+        AttentionShape shape = AttentionShape.of(1, 16, 4, 24);
+        Scene alone = Scene.of(shape, options(64, 4).withThreads(1), 400);
+        Scene team = Scene.of(shape, options(64, 4).withThreads(3), 400);
+        assertClose(team.run(200, 1).getFirst(), alone.run(200, 1).getFirst(), "threads");
+        assertThat(team.run(200, 1).getFirst()).containsExactly(team.run(200, 1).getFirst());
+    }
+
+    @Test
+    void refusesBudgetsAndOptionsOutOfRange() {
+        AttentionShape shape = AttentionShape.of(2, 4, 2, 16);
+        CacheOptions good = options(64, 4);
+        assertRefused(shape, good.withBudgets(Budgets.of(71, 16)), "--store-budget-key", "71", "70");
+        assertRefused(shape, good.withBudgets(Budgets.of(8, 17), Budgets.of(8, 16)), "--budget-value", "17", "16");
+        assertRefused(shape, good.withBudgets(Budgets.of(0, 16)), "key", "0", "1");
+        assertRefused(shape, good.withBudgets(Budgets.of(8, 16).with(2, VectorKind.KEY, 4)), "layer", "2");
+        assertRefused(shape, good.withWindow(-1), "--window", "-1");
+        assertRefused(shape, good.withSinks(-2), "--sinks", "-2");
+        assertRefused(AttentionShape.of(3, 4, 2, 16), good, "layer.02.key");
+        assertRefused(AttentionShape.of(2, 4, 2, 24), good, "16", "24");
+    }
+
+    @Test
+    void countsTheBytesOfEachPart() {
+        AttentionShape shape = AttentionShape.of(2, 4, 2, 16);
+        CacheOptions options = options(64, 4).withBudgets(Budgets.of(8, 16));
+        Scene scene = Scene.of(shape, options, 400);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, options)) {
+            float[] output = new float[400 * 4 * 16];
+            for (int layer = 0; layer < 2; layer++) {
+                scene.attend(cache, layer, 0, 400, output);
+                scene.attend(cache, layer, 0, 1, output);
+            }
+            // 397 tokens after the sinks: 6 blocks, of which 1 + 397 − 64 = 334 tokens or 5 blocks have left the window
+            // for good.
+            long codes = 2L * 6 * 64 * 2;
+            CacheBytes bytes = cache.bytes();
+            assertThat(bytes.tokens()).isEqualTo(401);
+            assertThat(bytes.sinks()).isEqualTo(2L * 2 * 4 * 2 * 16 * 4);
+            assertThat(bytes.keyIndices())
+                    .isLessThanOrEqualTo(codes * 8 * 2)
+                    .isGreaterThanOrEqualTo(codes * 8 * 2 * 5 / 6);
+            assertThat(bytes.window()).isBetween(2L * 2 * 77 * 2 * 16 * 4, 2L * 2 * 126 * 2 * 16 * 4);
+            assertThat(bytes.denseFp16()).isEqualTo(401L * 2 * 2 * 2 * 16 * 2);
+            assertThat(bytes.dictionaries()).isEqualTo(dictionaries.byteSize());
+            assertThat(bytes.total()).isEqualTo(bytes.codes() + bytes.window() + bytes.sinks());
+            assertThat(bytes.keyCoefficients()).isEqualTo(bytes.keyIndices());
+        }
+    }
+
+    @Test
+    void storedBytesAreTheBytesOfTheStore() {
+        AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
+        Scene scene = Scene.of(shape, options(0, 4), 4 + 5 * 64);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, scene.options())) {
+            scene.attend(cache, 0, 0, scene.tokens(), new float[scene.tokens() * 64]);
+            assertThat(store.statistics().blocks()).isEqualTo(10);
+            assertThat(cache.bytes().codes()).isEqualTo(store.statistics().bytes());
+            assertThat(cache.bytes().keyIndices()).isEqualTo(5L * 64 * 2 * 8 * 2);
+            assertThat(cache.bytes().valueCoefficients()).isEqualTo(5L * 64 * 2 * 16 * 2);
+            assertThat(cache.bytes().window()).isZero();
+        }
+    }
+
+    @Test
+    void slidingWindowsReleaseOldBlocks() {
+        AttentionShape shape = new AttentionShape(1, 2, 2, 16, 0.25f, List.of(100));
+        Scene scene = Scene.of(shape, options(10, 0), 1000);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, scene.options())) {
+            float[] output = new float[1000 * 32];
+            for (int start = 0; start < 1000; start += 50) {
+                scene.attend(cache, 0, start, 50, output);
+            }
+            // 100 tokens reach into at most 3 blocks of 64, keys and values; one more of each may just be under way.
+            assertThat(store.statistics().blocks()).isLessThanOrEqualTo(8);
+        }
+    }
+
+    @Test
+    void aFailureInTheBackgroundSurfacesInTheNextCall() {
+        AttentionShape shape = AttentionShape.of(1, 2, 2, 16);
+        Scene scene = Scene.of(shape, options(0, 0), 10);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                Arena arena = Arena.ofShared();
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, scene.options())) {
+            MemorySegment broken = arena.allocate(32 * 4, 4);
+            broken.setAtIndex(JAVA_FLOAT, 5, Float.NaN);
+            MemorySegment whole = arena.allocate(32 * 4, 4);
+            assertThatThrownBy(() -> cache.attend(0, whole, broken, whole, 1, whole))
+                    .isInstanceOf(NonFiniteVectorException.class)
+                    .hasMessageContaining("layer.00.key");
+            assertThatThrownBy(() -> cache.attend(0, whole, whole, whole, 1, whole))
+                    .isInstanceOf(NonFiniteVectorException.class);
+        }
+    }
+
+    @Test
+    void aFullStoreIsSaidWithItsLimit() {
+        AttentionShape shape = AttentionShape.of(1, 2, 2, 16);
+        Scene scene = Scene.of(shape, options(0, 0), 300);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(20_000);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, scene.options())) {
+            assertThatThrownBy(() -> scene.attend(cache, 0, 0, 300, new float[300 * 32]))
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessageContaining("20000")
+                    .hasMessageContaining("--store-limit");
+        }
+    }
+
+    @Test
+    void sequencesShareAStoreWithoutMixing() {
+        AttentionShape shape = AttentionShape.of(1, 2, 1, 16);
+        Scene one = Scene.of(shape, options(0, 0), 130);
+        Scene two = new Scene(shape, one.options(), RopeStage.POST, 70, false, 130, 2, 7);
+        try (DictionarySet dictionaries = one.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache first = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, one.options());
+                SparseCache second = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, one.options())) {
+            float[] outOne = new float[130 * 32];
+            float[] outTwo = new float[130 * 32];
+            one.attend(first, 0, 0, 65, outOne);
+            two.attend(second, 0, 0, 65, outTwo);
+            one.attend(first, 0, 65, 65, outOne);
+            two.attend(second, 0, 65, 65, outTwo);
+            assertClose(outOne, one.expected(0), "first");
+            assertClose(outTwo, two.expected(0), "second");
+        }
+    }
+
+    private static CacheOptions options(int window, int sinks) {
+        return new CacheOptions(window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2);
+    }
+
+    private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {
+        try (DictionarySet dictionaries = RandomDictionaries.set(2, 2, RopeStage.POST, 16, 70, 73, false, 1)) {
+            assertThatThrownBy(() -> options.validate(shape, dictionaries))
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessageContainingAll(words);
+        }
+    }
+
+    private static MemorySegment part(Arena arena, float[] all, int from, int count) {
+        MemorySegment segment = arena.allocate((long) count * Float.BYTES, 4);
+        MemorySegment.copy(all, from, segment, JAVA_FLOAT, 0, count);
+        return segment;
+    }
+
+    private static float[] floats(int count, long seed, double spread) {
+        SplittableRandom random = new SplittableRandom(seed);
+        float[] floats = new float[count];
+        for (int i = 0; i < count; i++) {
+            floats[i] = (float) (spread * random.nextDouble(-1, 1));
+        }
+        return floats;
+    }
+
+    private static void assertClose(float[] actual, float[] expected, String what) {
+        double[] wide = new double[expected.length];
+        for (int i = 0; i < wide.length; i++) {
+            wide[i] = expected[i];
+        }
+        assertClose(actual, wide, what);
+    }
+
+    private static void assertClose(float[] actual, double[] expected, String what) {
+        double largest = 0;
+        double worst = 0;
+        int at = -1;
+        for (int i = 0; i < expected.length; i++) {
+            largest = Math.max(largest, Math.abs(expected[i]));
+            double off = Math.abs(actual[i] - expected[i]);
+            if (!(off <= worst)) {
+                worst = off;
+                at = i;
+            }
+        }
+        assertThat(worst).as("%s: largest difference, at element %d", what, at).isLessThan(1e-4 * largest);
+    }
+}
