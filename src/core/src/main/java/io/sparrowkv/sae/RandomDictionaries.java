@@ -4,6 +4,8 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 
 /** Seeded random dictionaries and vectors, for measurements and tests that need no trained ones. */
@@ -38,6 +40,29 @@ public final class RandomDictionaries {
         fill(dictionary.encoderBias(), BIAS_DEVIATION, random);
         fill(dictionary.decoderBias(), BIAS_DEVIATION, random);
         return dictionary;
+    }
+
+    /**
+     * Dictionaries of all sites of a model.
+     *
+     * @param ownHeads KV heads with a dictionary each; 0 for one that all of a layer's share
+     * @param keyLatents number of atoms of the keys' dictionaries
+     * @param valueLatents number of atoms of the values' dictionaries
+     */
+    public static DictionarySet set(
+            int layers, int ownHeads, RopeStage rope, int dHead, int keyLatents, int valueLatents, long seed) {
+        List<Dictionary> dictionaries = new ArrayList<>();
+        for (int layer = 0; layer < layers; layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                int latents = kind == VectorKind.KEY ? keyLatents : valueLatents;
+                RopeStage stage = kind == VectorKind.KEY ? rope : RopeStage.PRE;
+                for (int head = 0; head < Math.max(1, ownHeads); head++) {
+                    Site site = new Site(layer, kind, ownHeads == 0 ? Site.ALL_HEADS : head);
+                    dictionaries.add(dictionary(site, stage, dHead, latents, seed + dictionaries.size()));
+                }
+            }
+        }
+        return new DictionarySet(dictionaries);
     }
 
     /** Normally distributed vectors, fp32 {@code [rows, dHead]}. */

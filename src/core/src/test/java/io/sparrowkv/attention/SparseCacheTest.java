@@ -59,7 +59,7 @@ class SparseCacheTest {
 
         DictionarySet dictionaries() {
             return RandomDictionaries.set(
-                    shape.layers(), shape.kvHeads(), rope, shape.dHead(), latents, latents + 3, perHead, seed);
+                    shape.layers(), perHead ? shape.kvHeads() : 0, rope, shape.dHead(), latents, latents + 3, seed);
         }
 
         float[] queries(int layer) {
@@ -385,7 +385,7 @@ class SparseCacheTest {
     }
 
     private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {
-        try (DictionarySet dictionaries = RandomDictionaries.set(2, 2, RopeStage.POST, 16, 70, 73, false, 1)) {
+        try (DictionarySet dictionaries = RandomDictionaries.set(2, 0, RopeStage.POST, 16, 70, 73, 1)) {
             assertThatThrownBy(() -> options.validate(shape, dictionaries))
                     .isInstanceOf(InvalidInputException.class)
                     .hasMessageContainingAll(words);
