@@ -1,19 +1,27 @@
 package io.sparrowkv.sae;
 
 import io.sparrowkv.io.InvalidInputException;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.HexFormat;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
 /** The dictionaries of all of a model's sites; it owns them. */
 public final class DictionarySet implements AutoCloseable {
     private final SortedMap<Site, Dictionary> bySite = new TreeMap<>();
+    private final RopeStage rope;
 
     /**
      * @throws InvalidInputException when two dictionaries claim one site, or differ in width or in the rope stage of their keys
      */
     public DictionarySet(Collection<Dictionary> dictionaries) {
+        if (dictionaries.isEmpty()) {
+            throw new InvalidInputException("a dictionary set needs at least one dictionary");
+        }
         RopeStage keyStage = null;
         for (Dictionary dictionary : dictionaries) {
             if (bySite.put(dictionary.site(), dictionary) != null) {
@@ -36,6 +44,42 @@ public final class DictionarySet implements AutoCloseable {
                 }
                 keyStage = dictionary.rope();
             }
+        }
+        rope = keyStage == null ? RopeStage.PRE : keyStage;
+    }
+
+    /** Width of a vector. */
+    public int dHead() {
+        return bySite.firstEntry().getValue().dHead();
+    }
+
+    /** Where keys were taken; {@link RopeStage#PRE} in a set without key dictionaries. */
+    public RopeStage rope() {
+        return rope;
+    }
+
+    /** Identity of the set: SHA-256 over sites, shapes and fp32 weights, the first 16 bytes in hexadecimal. */
+    public String fingerprint() {
+        try {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            for (Dictionary dictionary : bySite.values()) {
+                String shape = "%s %s %d %d\n"
+                        .formatted(
+                                dictionary.site().label(),
+                                dictionary.site().kind() == VectorKind.KEY
+                                        ? dictionary.rope().label()
+                                        : "",
+                                dictionary.dHead(),
+                                dictionary.latents());
+                digest.update(shape.getBytes(StandardCharsets.UTF_8));
+                digest.update(dictionary.encoderWeights().asByteBuffer());
+                digest.update(dictionary.decoderWeights().asByteBuffer());
+                digest.update(dictionary.encoderBias().asByteBuffer());
+                digest.update(dictionary.decoderBias().asByteBuffer());
+            }
+            return HexFormat.of().formatHex(digest.digest(), 0, 16);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
         }
     }
 

@@ -18,7 +18,7 @@ import java.util.stream.IntStream;
  * <p>Work is cut into tasks of fixed size whose sums are added in order, so the result depends on the seed, the vectors and the
  * encoder, and not on the number of threads.
  */
-final class SaeTrainer implements AutoCloseable {
+public final class SaeTrainer implements AutoCloseable {
     /** Rows of one task. */
     static final int ROW_TASK = 32;
 
@@ -48,7 +48,7 @@ final class SaeTrainer implements AutoCloseable {
      * @param dictionary trained in place, over vectors as {@link #step} gets them; the caller's to close, after this
      * @param workers threads of the backward pass
      */
-    SaeTrainer(Dictionary dictionary, TrainerSettings settings, EncoderBackend backend, Workers workers) {
+    public SaeTrainer(Dictionary dictionary, TrainerSettings settings, EncoderBackend backend, Workers workers) {
         this.settings = settings;
         this.workers = workers;
         this.dictionary = dictionary;
@@ -89,7 +89,7 @@ final class SaeTrainer implements AutoCloseable {
      *
      * @param sample {@code [rows, dHead]}
      */
-    void initialise(MemorySegment sample, int rows) {
+    public void initialise(MemorySegment sample, int rows) {
         new FirstWeights(dictionary, settings).write(sample, rows, encoder, codes);
         state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
     }
@@ -100,7 +100,7 @@ final class SaeTrainer implements AutoCloseable {
      * @param vectors {@code [rows, dHead]}
      * @param rows at most the schedule's batch
      */
-    StepResult step(MemorySegment vectors, int rows) {
+    public StepResult step(MemorySegment vectors, int rows) {
         gradients(vectors, rows);
         float rate = settings.schedule().rate(state.steps());
         state.advance(rows);

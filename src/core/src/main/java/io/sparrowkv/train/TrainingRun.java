@@ -10,7 +10,9 @@ import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
@@ -77,8 +79,9 @@ public final class TrainingRun implements AutoCloseable {
         this.batch = arena.allocate((long) batchRows * origin.dHead() * Float.BYTES, 64);
         this.factors = new float[settings.sites().size()];
         for (Site site : settings.sites()) {
+            RopeStage rope = site.kind() == VectorKind.KEY ? settings.rope() : RopeStage.PRE;
             Dictionary dictionary = Dictionary.allocate(
-                    site, settings.rope(), origin.dHead(), settings.trainer().latents());
+                    site, rope, origin.dHead(), settings.trainer().latents());
             working.add(dictionary);
             trainers.add(new SaeTrainer(dictionary, settings.trainer(), backend, workers));
         }

@@ -1,6 +1,7 @@
 package io.sparrowkv.llm.model;
 
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.io.JsonFields;
 import io.sparrowkv.safetensors.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;

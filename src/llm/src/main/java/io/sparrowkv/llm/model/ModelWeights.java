@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.io.JsonFields;
 import io.sparrowkv.safetensors.DType;
 import io.sparrowkv.safetensors.SafetensorsFile;
 import io.sparrowkv.safetensors.Tensor;

@@ -1,6 +1,6 @@
 package io.sparrowkv.llm.tokenizer;
 
-import io.sparrowkv.llm.model.JsonFields;
+import io.sparrowkv.io.JsonFields;
 import tools.jackson.databind.JsonNode;
 
 /**

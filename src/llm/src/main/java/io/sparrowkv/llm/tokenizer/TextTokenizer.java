@@ -2,7 +2,7 @@ package io.sparrowkv.llm.tokenizer;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import io.sparrowkv.io.InvalidInputException;
-import io.sparrowkv.llm.model.JsonFields;
+import io.sparrowkv.io.JsonFields;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

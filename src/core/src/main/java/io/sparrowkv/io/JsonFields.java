@@ -1,6 +1,5 @@
-package io.sparrowkv.llm.model;
+package io.sparrowkv.io;
 
-import io.sparrowkv.io.InvalidInputException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -12,7 +11,7 @@ import tools.jackson.core.JacksonException;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
-/** A JSON object of a model folder whose fields are read strictly: what does not fit is refused by file, field and value. */
+/** A JSON object in a file whose fields are read strictly: what does not fit is refused by file, field and value. */
 public final class JsonFields {
     private static final JsonMapper JSON = JsonMapper.shared();
 
@@ -35,8 +34,7 @@ public final class JsonFields {
             }
             return new JsonFields(path, "", root);
         } catch (NoSuchFileException e) {
-            throw new InvalidInputException(
-                    path + ": no such file; name the folder of a Hugging Face model, with all its files", e);
+            throw new InvalidInputException(path + ": no such file; name a folder that is complete", e);
         } catch (IOException e) {
             throw new InvalidInputException(
                     "%s: cannot be read (%s); check its permissions".formatted(path, e.getMessage()), e);
@@ -66,6 +64,23 @@ public final class JsonFields {
         });
     }
 
+    /** The fields of each object in an array within this one; empty when absent or null. */
+    public List<JsonFields> objects(String field) {
+        List<JsonFields> objects = new ArrayList<>();
+        get(field).ifPresent(array -> {
+            if (!array.isArray()) {
+                throw invalid(field, "a list of objects is needed");
+            }
+            for (JsonNode value : array) {
+                if (!value.isObject()) {
+                    throw invalid(field, "a list of objects is needed");
+                }
+                objects.add(new JsonFields(path, "%s%s[%d].".formatted(prefix, field, objects.size()), value));
+            }
+        });
+        return objects;
+    }
+
     public String string(String field) {
         return optionalString(field).orElseThrow(() -> missing(field));
     }
@@ -79,21 +94,31 @@ public final class JsonFields {
         });
     }
 
+    /** An integer in {@code [least, most]}; missing when absent or null. */
+    public Optional<Integer> optionalInteger(String field, int least, int most) {
+        return get(field).map(value -> {
+            if (!value.isIntegralNumber()
+                    || !value.canConvertToInt()
+                    || value.intValue() < least
+                    || value.intValue() > most) {
+                throw invalid(field, "an integer from %d to %d is needed".formatted(least, most));
+            }
+            return value.intValue();
+        });
+    }
+
+    /** An integer in {@code [least, most]}. */
+    public int integer(String field, int least, int most) {
+        return optionalInteger(field, least, most).orElseThrow(() -> missing(field));
+    }
+
     /** An integer in {@code [1, most]}. */
     public int positive(String field, int most) {
         return optionalPositive(field, most).orElseThrow(() -> missing(field));
     }
 
     public Optional<Integer> optionalPositive(String field, int most) {
-        return get(field).map(value -> {
-            if (!value.isIntegralNumber()
-                    || !value.canConvertToInt()
-                    || value.intValue() < 1
-                    || value.intValue() > most) {
-                throw invalid(field, "an integer from 1 to " + most + " is needed");
-            }
-            return value.intValue();
-        });
+        return optionalInteger(field, 1, most);
     }
 
     /** A finite number above 0. */
@@ -145,7 +170,6 @@ public final class JsonFields {
     }
 
     public InvalidInputException missing(String field) {
-        return new InvalidInputException(
-                "%s: %s%s is missing; use the complete file of the model".formatted(path, prefix, field));
+        return new InvalidInputException("%s: %s%s is missing; use the complete file".formatted(path, prefix, field));
     }
 }
