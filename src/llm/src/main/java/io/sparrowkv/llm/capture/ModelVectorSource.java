@@ -98,7 +98,7 @@ public final class ModelVectorSource implements VectorSource {
             return;
         }
         int[] context = tokens(chunk);
-        try (KvCache cache = new DenseKvCache(lm.config(), context.length)) {
+        try (KvCache cache = new DenseKvCache(lm.config().attentionShape(), context.length)) {
             lm.observe(context, cache, lastWanted, (layer, tap, firstPosition, vectors) -> {
                 if (sink.wants(layer, tap)) {
                     sink.accept(layer, tap, firstPosition, context.length, Libtorch.memory(vectors));

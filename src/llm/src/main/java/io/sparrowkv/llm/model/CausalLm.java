@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.io.InvalidInputException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -22,6 +23,7 @@ public final class CausalLm implements AutoCloseable {
     private final ModelWeights weights;
     private final NDManager manager;
     private final List<DecoderLayer> layers = new ArrayList<>();
+    private final RotaryEmbedding rotary;
     private final RmsNorm finalNorm;
     private final Projection head;
     private final String fingerprint;
@@ -31,9 +33,9 @@ public final class CausalLm implements AutoCloseable {
         this.config = config;
         this.weights = weights;
         this.manager = manager;
-        Rotation rotation = new Rotation(config.inverseFrequencies());
+        rotary = new RotaryEmbedding(config.inverseFrequencies());
         for (int i = 0; i < config.layers(); i++) {
-            layers.add(new DecoderLayer(i, config, rotation, weights, manager));
+            layers.add(new DecoderLayer(i, config, rotary, weights, manager));
         }
         finalNorm = new RmsNorm(weights.vector(WeightNames.FINAL_NORM), config.rmsNormEps());
         head = new Projection(weights.load(manager, WeightNames.head(config)), Optional.empty());
@@ -76,6 +78,11 @@ public final class CausalLm implements AutoCloseable {
     /** Identity of what the model computes: equal for copies of it in other forms and precisions. */
     public String fingerprint() {
         return fingerprint;
+    }
+
+    /** The rotary embedding of queries and keys; a sparse cache turns by the same. */
+    public RotaryEmbedding rotary() {
+        return rotary;
     }
 
     /** Bytes of the weights in their files. */

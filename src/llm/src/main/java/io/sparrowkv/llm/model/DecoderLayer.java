@@ -2,14 +2,16 @@ package io.sparrowkv.llm.model;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.capture.Tap;
+import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /** One decoder layer: attention and a gated MLP, each behind an RMSNorm and added to the residual stream. */
 final class DecoderLayer {
     private final int index;
     private final ModelConfig config;
-    private final Rotation rotation;
+    private final RotaryEmbedding rotary;
     private final RmsNorm inputNorm;
     private final Projection query;
     private final Projection key;
@@ -22,10 +24,10 @@ final class DecoderLayer {
     private final Projection up;
     private final Projection down;
 
-    DecoderLayer(int index, ModelConfig config, Rotation rotation, ModelWeights weights, NDManager manager) {
+    DecoderLayer(int index, ModelConfig config, RotaryEmbedding rotary, ModelWeights weights, NDManager manager) {
         this.index = index;
         this.config = config;
-        this.rotation = rotation;
+        this.rotary = rotary;
         inputNorm = norm(weights, "input_layernorm");
         query = projection(weights, manager, "self_attn.q_proj", config.queryKeyValueBias());
         key = projection(weights, manager, "self_attn.k_proj", config.queryKeyValueBias());
@@ -97,9 +99,12 @@ final class DecoderLayer {
     }
 
     private void rotate(NDArray vectors, int position) {
-        int tokens = (int) vectors.getShape().get(0);
         int heads = (int) vectors.getShape().get(1);
-        rotation.rotate(Libtorch.memory(vectors), position, tokens, heads);
+        long rows = vectors.getShape().get(0) * heads;
+        MemorySegment memory = Libtorch.memory(vectors);
+        for (int row = 0; row < rows; row++) {
+            rotary.rotate(memory, (long) row * config.dHead() * Float.BYTES, position + row / heads);
+        }
     }
 
     private NDArray byHead(NDArray projected, int heads) {

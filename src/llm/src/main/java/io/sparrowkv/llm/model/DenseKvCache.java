@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDArrays;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
+import io.sparrowkv.attention.AttentionShape;
 
 /**
  * The dense cache in fp32: the baseline, at libtorch's speed. Queries of one KV head are multiplied with its keys as one matrix, so
@@ -17,37 +18,35 @@ public final class DenseKvCache implements KvCache {
      */
     private static final long TILE_SCORES = 1L << 22;
 
-    private final ModelConfig config;
+    private final AttentionShape shape;
     private final NDManager manager;
     private final DenseLayer[] layers;
-    private final float scale;
     private CausalMask mask = CausalMask.NONE;
 
     /**
      * @param expectedTokens tokens for which room is set aside, without yet taking memory; more are taken too
      */
-    public DenseKvCache(ModelConfig config, int expectedTokens) {
-        this.config = config;
-        this.scale = (float) (1 / Math.sqrt(config.dHead()));
+    public DenseKvCache(AttentionShape shape, int expectedTokens) {
+        this.shape = shape;
         this.manager = Libtorch.newManager();
-        this.layers = new DenseLayer[config.layers()];
+        this.layers = new DenseLayer[shape.layers()];
         for (int i = 0; i < layers.length; i++) {
             layers[i] = new DenseLayer(
                     manager,
-                    config.kvHeads(),
-                    config.dHead(),
-                    config.slidingWindows().get(i),
+                    shape.kvHeads(),
+                    shape.dHead(),
+                    shape.slidingWindows().get(i),
                     expectedTokens);
         }
     }
 
     /** Bytes that a cache of {@code tokens} tokens takes. */
-    public static long bytesNeeded(ModelConfig config, int tokens) {
+    public static long bytesNeeded(AttentionShape shape, int tokens) {
         long rows = 0;
-        for (int window : config.slidingWindows()) {
+        for (int window : shape.slidingWindows()) {
             rows += DenseLayer.capacity(window, tokens);
         }
-        return 2L * Float.BYTES * rows * config.kvHeads() * config.dHead();
+        return 2L * Float.BYTES * rows * shape.kvHeads() * shape.dHead();
     }
 
     @Override
@@ -59,10 +58,10 @@ public final class DenseKvCache implements KvCache {
         NDManager outer = queries.getManager();
         try (NDManager scope = outer.newSubManager()) {
             scope.tempAttachAll(queries);
-            NDArray grouped = queries.reshape(tokens, config.kvHeads(), config.group(), config.dHead())
+            NDArray grouped = queries.reshape(tokens, shape.kvHeads(), shape.group(), shape.dHead())
                     .transpose(1, 2, 0, 3)
-                    .mul(scale); // [kvHeads, group, tokens, dHead]
-            int tile = (int) Math.max(1, Math.min(tokens, TILE_SCORES / ((long) config.heads() * store.length())));
+                    .mul(shape.scale()); // [kvHeads, group, tokens, dHead]
+            int tile = (int) Math.max(1, Math.min(tokens, TILE_SCORES / ((long) shape.heads() * store.length())));
             NDList outputs = new NDList();
             for (int from = 0; from < tokens; from += tile) {
                 int to = Math.min(tokens, from + tile);
@@ -81,18 +80,18 @@ public final class DenseKvCache implements KvCache {
             int window = store.window();
             int from = window == 0 ? 0 : Math.max(0, position - window + 1);
             int to = position + rows;
-            int kvHeads = config.kvHeads();
-            int group = config.group();
-            NDArray stacked = queries.reshape(kvHeads, (long) group * rows, config.dHead());
+            int kvHeads = shape.kvHeads();
+            int group = shape.group();
+            NDArray stacked = queries.reshape(kvHeads, (long) group * rows, shape.dHead());
             stacked.attach(scope);
             NDArray scores = stacked.matMul(store.keys(scope, from, to).transpose(0, 2, 1));
             mask = mask.forTile(manager, rows, to - from, window);
             mask.apply(scores.reshape((long) kvHeads * group, rows, to - from));
             NDArray output = scores.softmax(-1)
                     .matMul(store.values(scope, from, to))
-                    .reshape(kvHeads, group, rows, config.dHead())
+                    .reshape(kvHeads, group, rows, shape.dHead())
                     .transpose(2, 0, 1, 3)
-                    .reshape(rows, config.heads(), config.dHead());
+                    .reshape(rows, shape.heads(), shape.dHead());
             output.attach(outer);
             return output;
         }

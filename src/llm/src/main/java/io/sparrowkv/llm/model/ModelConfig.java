@@ -1,5 +1,6 @@
 package io.sparrowkv.llm.model;
 
+import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.safetensors.DType;
 import java.nio.file.Path;
@@ -66,9 +67,10 @@ public record ModelConfig(
         return ModelConfigReader.read(folder);
     }
 
-    /** Query heads that share one KV head. */
-    public int group() {
-        return heads / kvHeads;
+    /** What attention needs to know of the model. */
+    public AttentionShape attentionShape() {
+        float scale = (float) (1 / Math.sqrt(dHead));
+        return new AttentionShape(layers, heads, kvHeads, dHead, scale, slidingWindows);
     }
 
     /** Rotary angle of one position for each pair of a vector, {@code [dHead / 2]}. */

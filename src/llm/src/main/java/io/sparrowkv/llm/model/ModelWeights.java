@@ -45,6 +45,9 @@ final class ModelWeights implements AutoCloseable {
     private final Map<Path, SafetensorsFile> files = new TreeMap<>();
     private final Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
 
+    /** Name under which the files hold the embedding: of a tied pair some hold the head alone. */
+    private String embedding = WeightNames.EMBEDDING;
+
     private ModelWeights(ModelConfig config) {
         this.config = config;
     }
@@ -67,21 +70,39 @@ final class ModelWeights implements AutoCloseable {
         Map<String, long[]> expected = WeightNames.expected(config);
         if (Files.exists(single)) {
             SafetensorsFile file = open(single);
+            nameEmbedding(
+                    file.names().contains(WeightNames.EMBEDDING), file.names().contains(WeightNames.HEAD));
             expected.keySet().forEach(name -> fileOf.put(name, file));
         } else if (Files.exists(index)) {
             JsonFields map = JsonFields.read(index).object(WEIGHT_MAP).orElseThrow(() -> noWeightMap(index));
-            expected.keySet().forEach(name -> fileOf.put(name, open(shard(folder, map, name))));
+            nameEmbedding(map.has(WeightNames.EMBEDDING), map.has(WeightNames.HEAD));
+            expected.keySet().forEach(name -> fileOf.put(name, open(shard(folder, map, stored(name)))));
         } else {
             throw new InvalidInputException("%s: has neither %s nor %s; convert the model to safetensors"
                     .formatted(folder, SINGLE_FILE, INDEX_FILE));
         }
         expected.forEach((name, shape) -> {
-            DType dtype = fileOf.get(name).tensor(name, shape).dtype();
+            DType dtype = fileOf.get(name).tensor(stored(name), shape).dtype();
             if (!dtype.widensToFloat()) {
                 throw new InvalidInputException("%s: tensor '%s' has dtype %s; use the model's F32, F16 or BF16 weights"
                         .formatted(fileOf.get(name).path(), name, dtype));
             }
         });
+    }
+
+    private void nameEmbedding(boolean hasEmbedding, boolean hasHead) {
+        if (config.tiedHead() && !hasEmbedding && hasHead) {
+            embedding = WeightNames.HEAD;
+        }
+    }
+
+    /** The name of a weight in the files. */
+    private String stored(String name) {
+        return name.equals(WeightNames.EMBEDDING) ? embedding : name;
+    }
+
+    private Tensor tensor(String name) {
+        return file(name).tensor(stored(name));
     }
 
     private static Path shard(Path folder, JsonFields map, String tensor) {
@@ -107,13 +128,13 @@ final class ModelWeights implements AutoCloseable {
 
     /** A weight as an fp32 array of {@code manager}; it must be closed before these weights are. */
     NDArray load(NDManager manager, String name) {
-        Tensor tensor = file(name).tensor(name);
+        Tensor tensor = tensor(name);
         Shape shape = new Shape(tensor.shape());
         if (shareable(tensor)) {
             return manager.create(tensor.data().asByteBuffer().order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32);
         }
         NDArray array = manager.create(shape, DataType.FLOAT32);
-        file(name).readFloats(name, Libtorch.memory(array));
+        file(name).readFloats(stored(name), Libtorch.memory(array));
         return array;
     }
 
@@ -127,14 +148,14 @@ final class ModelWeights implements AutoCloseable {
 
     /** A weight of one dimension as an array of Java's. */
     float[] vector(String name) {
-        float[] values = new float[Math.toIntExact(file(name).tensor(name).elements())];
-        file(name).readFloats(name, MemorySegment.ofArray(values));
+        float[] values = new float[Math.toIntExact(tensor(name).elements())];
+        file(name).readFloats(stored(name), MemorySegment.ofArray(values));
         return values;
     }
 
     /** Copies one row of a matrix as fp32. */
     void row(String name, int row, MemorySegment destination) {
-        file(name).readFloats(name, row * (destination.byteSize() / Float.BYTES), destination);
+        file(name).readFloats(stored(name), row * (destination.byteSize() / Float.BYTES), destination);
     }
 
     private SafetensorsFile file(String name) {
@@ -154,16 +175,16 @@ final class ModelWeights implements AutoCloseable {
 
     /** Bytes of all weights in their files. */
     long byteSize() {
-        return fileOf.entrySet().stream()
-                .mapToLong(e -> e.getValue().tensor(e.getKey()).data().byteSize())
+        return fileOf.keySet().stream()
+                .mapToLong(name -> tensor(name).data().byteSize())
                 .sum();
     }
 
     /** Bytes that {@link #load} takes beyond the mapped files, over the weights it is called for. */
     long widenedByteSize() {
-        return fileOf.entrySet().stream()
-                .filter(e -> !e.getKey().equals(WeightNames.EMBEDDING) || config.tiedHead())
-                .map(e -> e.getValue().tensor(e.getKey()))
+        return fileOf.keySet().stream()
+                .filter(name -> !name.equals(WeightNames.EMBEDDING) || config.tiedHead())
+                .map(this::tensor)
                 .filter(tensor -> !shareable(tensor))
                 .mapToLong(tensor -> tensor.elements() * Float.BYTES)
                 .sum();
@@ -182,12 +203,12 @@ final class ModelWeights implements AutoCloseable {
         }
         digest.update(config.canonical().getBytes(StandardCharsets.UTF_8));
         fileOf.forEach((name, file) -> {
-            Tensor tensor = file.tensor(name);
+            Tensor tensor = tensor(name);
             digest.update((name + Arrays.toString(tensor.shape())).getBytes(StandardCharsets.UTF_8));
             int length = (int) Math.min(SAMPLE_LENGTH, tensor.elements());
             MemorySegment run = MemorySegment.ofArray(new float[length]);
             for (int i = 0; i < SAMPLE_RUNS; i++) {
-                file.readFloats(name, (tensor.elements() - length) * i / (SAMPLE_RUNS - 1), run);
+                file.readFloats(stored(name), (tensor.elements() - length) * i / (SAMPLE_RUNS - 1), run);
                 digest.update(run.toArray(ValueLayout.JAVA_BYTE));
             }
         });

@@ -129,7 +129,7 @@ class CausalLmTest {
                 NDManager manager = Libtorch.newManager()) {
             for (int chunk : new int[] {41, 16, 1}) {
                 RecordingProbe probe = new RecordingProbe();
-                try (KvCache cache = new DenseKvCache(lm.config(), chunk)) {
+                try (KvCache cache = new DenseKvCache(lm.config().attentionShape(), chunk)) {
                     for (int from = 0; from < tokens.length; from += chunk) {
                         int to = Math.min(tokens.length, from + chunk);
                         NDArray logits = lm.forward(manager, Arrays.copyOfRange(tokens, from, to), cache, false, probe);
@@ -152,8 +152,8 @@ class CausalLmTest {
         TinyModel.llama().write(folder);
         try (CausalLm lm = CausalLm.load(folder);
                 NDManager manager = Libtorch.newManager();
-                KvCache one = new DenseKvCache(lm.config(), 9);
-                KvCache other = new DenseKvCache(lm.config(), 9)) {
+                KvCache one = new DenseKvCache(lm.config().attentionShape(), 9);
+                KvCache other = new DenseKvCache(lm.config().attentionShape(), 9)) {
             float[] all = lm.forward(manager, tokens(9), one, false).get("8:9").toFloatArray();
             lm.read(tokens(8), other);
             NDArray last = lm.forward(manager, new int[] {tokens(9)[8]}, other, true);
@@ -169,7 +169,7 @@ class CausalLmTest {
         ReferenceModel.Trace expected = new ReferenceModel(folder).run(tokens);
         RecordingProbe probe = new RecordingProbe();
         try (CausalLm lm = CausalLm.load(folder);
-                KvCache cache = new DenseKvCache(lm.config(), 12)) {
+                KvCache cache = new DenseKvCache(lm.config().attentionShape(), 12)) {
             lm.observe(tokens, cache, 1, probe);
         }
         assertClose(expected.keysAfterRope().get(1), probe.of(1, Tap.KEY_POST.label()));
@@ -206,7 +206,7 @@ class CausalLmTest {
         TinyModel.of("mistral").set("sliding_window", 6).write(folder);
         try (CausalLm lm = CausalLm.load(folder);
                 NDManager manager = Libtorch.newManager();
-                KvCache cache = new DenseKvCache(lm.config(), 16)) {
+                KvCache cache = new DenseKvCache(lm.config().attentionShape(), 16)) {
             int arrays = manager.getParentManager().getManagedArrays().size();
             for (int i = 0; i < 3000; i++) {
                 lm.forward(manager, new int[] {i % TinyModel.VOCABULARY}, cache, true)
@@ -215,7 +215,8 @@ class CausalLmTest {
             assertThat(manager.getManagedArrays()).isEmpty();
             assertThat(manager.getParentManager().getManagedArrays()).hasSize(arrays);
             assertThat(cache.length()).isEqualTo(3000);
-            assertThat(cache.byteSize()).isLessThanOrEqualTo(DenseKvCache.bytesNeeded(lm.config(), 3000));
+            assertThat(cache.byteSize())
+                    .isLessThanOrEqualTo(DenseKvCache.bytesNeeded(lm.config().attentionShape(), 3000));
         }
     }
 
@@ -223,7 +224,7 @@ class CausalLmTest {
     void aTokenOutsideTheVocabularyIsRefused() {
         TinyModel.llama().write(folder);
         try (CausalLm lm = CausalLm.load(folder);
-                KvCache cache = new DenseKvCache(lm.config(), 1)) {
+                KvCache cache = new DenseKvCache(lm.config().attentionShape(), 1)) {
             assertThatThrownBy(() -> lm.read(new int[] {TinyModel.VOCABULARY}, cache))
                     .isInstanceOf(InvalidInputException.class)
                     .hasMessageContainingAll("320", "0..319");

@@ -27,7 +27,7 @@ class ConformanceTest {
         Path folder = SharedData.require("conformance/" + name);
         try (SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 CausalLm lm = CausalLm.load(folder);
-                KvCache cache = new DenseKvCache(lm.config(), 96);
+                KvCache cache = new DenseKvCache(lm.config().attentionShape(), 96);
                 NDManager manager = Libtorch.newManager()) {
             RecordingProbe probe = new RecordingProbe();
             NDArray logits = lm.forward(manager, ids(golden.tensor("input_ids")), cache, false, probe);
@@ -63,7 +63,7 @@ class ConformanceTest {
         Path folder = SharedData.require("conformance/" + name);
         try (SafetensorsFile golden = SafetensorsFile.open(folder.resolve("golden.safetensors"));
                 CausalLm lm = CausalLm.load(folder);
-                KvCache cache = new DenseKvCache(lm.config(), 24);
+                KvCache cache = new DenseKvCache(lm.config().attentionShape(), 24);
                 NDManager manager = Libtorch.newManager()) {
             int[] expected = ids(golden.tensor("greedy"));
             int[] found = Arrays.copyOf(expected, 24);

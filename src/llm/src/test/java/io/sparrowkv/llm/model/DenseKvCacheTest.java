@@ -36,7 +36,7 @@ class DenseKvCacheTest {
         float[] queries = gaussian(random, tokens * config.heads() * d);
         float[] keys = gaussian(random, tokens * config.kvHeads() * d);
         float[] values = gaussian(random, tokens * config.kvHeads() * d);
-        try (DenseKvCache cache = new DenseKvCache(config, 10);
+        try (DenseKvCache cache = new DenseKvCache(config.attentionShape(), 10);
                 NDManager manager = Libtorch.newManager()) {
             for (int from = 0; from < tokens; from += chunk) {
                 int count = Math.min(chunk, tokens - from);
@@ -65,7 +65,7 @@ class DenseKvCacheTest {
     private static double[] attention(
             ModelConfig config, float[] queries, float[] keys, float[] values, int position, int head, int window) {
         int d = config.dHead();
-        int kvHead = head / config.group();
+        int kvHead = head / (config.heads() / config.kvHeads());
         int first = window == 0 ? 0 : Math.max(0, position - window + 1);
         double[] mixed = new double[d];
         double sum = 0;
