@@ -1,0 +1,128 @@
+package io.sparrowkv.store.chronicle;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * All that the codes of a token depend on, beside the tokens before it: two runs may share codes only where all of this is equal.
+ * Windows and read budgets belong to it, since the vectors of a layer are computed from what the layers below it read.
+ *
+ * @param model fingerprint of the model
+ * @param dictionaries fingerprint of the dictionaries
+ * @param layers decoder layers
+ * @param kvHeads KV heads of a layer
+ * @param dHead width of a head's vectors
+ * @param window newest tokens that are read dense
+ * @param sinks first tokens that stay dense, at most {@link CodeBlockLayout#TOKENS}
+ * @param storedKey pairs kept of a key, by layer
+ * @param storedValue pairs kept of a value, by layer
+ * @param readKey pairs read of a key, by layer
+ * @param readValue pairs read of a value, by layer
+ */
+public record StoreProfile(
+        String model,
+        String dictionaries,
+        int layers,
+        int kvHeads,
+        int dHead,
+        int window,
+        int sinks,
+        List<Integer> storedKey,
+        List<Integer> storedValue,
+        List<Integer> readKey,
+        List<Integer> readValue) {
+
+    /** @throws InvalidInputException when a number cannot be, or there are more sinks than a store keeps */
+    public StoreProfile {
+        storedKey = List.copyOf(storedKey);
+        storedValue = List.copyOf(storedValue);
+        readKey = List.copyOf(readKey);
+        readValue = List.copyOf(readValue);
+        if (sinks > CodeBlockLayout.TOKENS) {
+            throw new InvalidInputException(
+                    "--sinks is %d; a store keeps at most %d".formatted(sinks, CodeBlockLayout.TOKENS));
+        }
+        boolean sized = layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
+        for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
+            sized &= budgets.size() == layers && budgets.stream().allMatch(budget -> budget > 0);
+        }
+        if (!sized) {
+            throw new InvalidInputException(
+                    "a store of %d layers, %d KV heads, d_head %d, window %d, sinks %d, budgets %s %s"
+                            .formatted(layers, kvHeads, dHead, window, sinks, storedKey, storedValue));
+        }
+    }
+
+    /** The layout of the blocks of a layer's keys or values. */
+    public CodeBlockLayout layout(int layer, VectorKind kind) {
+        int budget = (kind == VectorKind.KEY ? storedKey : storedValue).get(layer);
+        return new CodeBlockLayout(Site.of(layer, kind), kvHeads, dHead, budget);
+    }
+
+    /** Blocks before a boundary between blocks whose dense vectors a query right after it reads: those of the window. */
+    public int denseBlocks() {
+        return window == 0 ? 0 : (window - 1 + CodeBlockLayout.TOKENS - 1) / CodeBlockLayout.TOKENS;
+    }
+
+    /** Bytes of the codes of a token, all layers. */
+    public double codeBytesPerToken() {
+        long bytes = 0;
+        for (int layer = 0; layer < layers; layer++) {
+            bytes += layout(layer, VectorKind.KEY).byteSize()
+                    + layout(layer, VectorKind.VALUE).byteSize();
+        }
+        return (double) bytes / CodeBlockLayout.TOKENS;
+    }
+
+    /** The beginning of all prefixes: equal only for equal profiles. */
+    long salt() {
+        try {
+            byte[] digest =
+                    MessageDigest.getInstance("SHA-256").digest(toString().getBytes(StandardCharsets.UTF_8));
+            long salt = 0;
+            for (int i = 0; i < Long.BYTES; i++) {
+                salt = salt << Byte.SIZE | Byte.toUnsignedLong(digest[i]);
+            }
+            return salt;
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java platform has SHA-256", e);
+        }
+    }
+
+    /** What differs in another profile, each as {@code name: this, that: other}. */
+    List<String> differences(StoreProfile other) {
+        List<String> differences = new ArrayList<>();
+        Map<String, Object> theirs = other.fields();
+        fields().forEach((name, value) -> {
+            if (!value.equals(theirs.get(name))) {
+                differences.add("the store's %s is %s, this run's %s".formatted(name, value, theirs.get(name)));
+            }
+        });
+        return differences;
+    }
+
+    private Map<String, Object> fields() {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        fields.put("model", model);
+        fields.put("dictionaries", dictionaries);
+        fields.put("number of layers", layers);
+        fields.put("number of KV heads", kvHeads);
+        fields.put("d_head", dHead);
+        fields.put("window", window);
+        fields.put("sinks", sinks);
+        fields.put("stored key budgets", storedKey);
+        fields.put("stored value budgets", storedValue);
+        fields.put("read key budgets", readKey);
+        fields.put("read value budgets", readValue);
+        return fields;
+    }
+}
