@@ -1,9 +1,11 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.cli.EncodeMeasurement.Workload;
 import io.sparrowkv.cli.InfoReport.EncoderInfo;
 import io.sparrowkv.cli.InfoReport.ModelInfo;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderProvider;
+import io.sparrowkv.encode.EncoderUnavailableException;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.llm.model.ModelDescription;
 import java.nio.file.Path;
@@ -50,19 +52,29 @@ final class InfoCommand implements Runnable {
         boolean autoTaken = false;
         for (EncoderProvider provider : Encoders.providers()) {
             Optional<String> reason = provider.unavailable();
-            boolean auto = reason.isEmpty() && !autoTaken;
+            boolean auto =
+                    reason.isEmpty() && !autoTaken && provider.unsuitedForAuto().isEmpty();
             autoTaken |= auto;
-            found.add(
-                    reason.isPresent()
-                            ? new EncoderInfo(provider.name(), false, false, reason.get(), Optional.empty())
-                            : started(provider, auto));
+            if (reason.isEmpty()) {
+                try {
+                    found.add(started(provider, auto));
+                    continue;
+                } catch (EncoderUnavailableException e) {
+                    autoTaken ^= auto;
+                    reason = Optional.of(e.getMessage());
+                }
+            }
+            found.add(new EncoderInfo(provider.name(), false, false, reason.get(), Optional.empty()));
         }
         return found;
     }
 
     private EncoderInfo started(EncoderProvider provider, boolean auto) {
         try (EncoderBackend backend = provider.start(threads.count())) {
-            Optional<Double> rate = measure ? Optional.of(BenchEncodeCommand.standardRate(backend)) : Optional.empty();
+            Optional<Double> rate = measure
+                    ? Optional.of(
+                            EncodeMeasurement.of(backend, Workload.STANDARD, 1).vectorsPerSecond())
+                    : Optional.empty();
             return new EncoderInfo(provider.name(), true, auto, backend.description(), rate);
         }
     }

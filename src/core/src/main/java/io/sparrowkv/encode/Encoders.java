@@ -4,6 +4,7 @@ import io.sparrowkv.io.InvalidInputException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
@@ -30,20 +31,33 @@ public final class Encoders {
     /**
      * Starts a backend.
      *
-     * @param name a provider's name, which then starts or fails, or {@link #AUTO}
+     * @param name a provider's name, which then starts or fails, alone or with one of its devices ({@code tornado:opencl:0}), or
+     *     {@link #AUTO}
      * @param threads most threads the backend may use
      * @throws InvalidInputException when no provider has that name, or it cannot start here
      */
     public static EncoderBackend start(String name, int threads) {
+        boolean auto = name.equals(AUTO);
+        int colon = name.indexOf(':');
+        String wanted = colon < 0 ? name : name.substring(0, colon);
         for (EncoderProvider provider : providers()) {
-            if (name.equals(AUTO) || name.equals(provider.name())) {
-                var reason = provider.unavailable();
-                if (reason.isEmpty()) {
-                    EncoderBackend backend = provider.start(threads);
-                    LOG.info("encoder: {} ({})", backend.name(), backend.description());
-                    return backend;
+            if (auto || wanted.equals(provider.name())) {
+                Optional<String> reason = provider.unavailable();
+                if (reason.isEmpty() && auto) {
+                    reason = provider.unsuitedForAuto();
                 }
-                if (!name.equals(AUTO)) {
+                if (reason.isEmpty()) {
+                    try {
+                        EncoderBackend backend = colon < 0
+                                ? provider.start(threads)
+                                : provider.start(name.substring(colon + 1), threads);
+                        LOG.info("encoder: {} ({})", backend.name(), backend.description());
+                        return backend;
+                    } catch (EncoderUnavailableException e) {
+                        reason = Optional.of(e.getMessage());
+                    }
+                }
+                if (!auto) {
                     throw new InvalidInputException("--encoder " + name + ": " + reason.get());
                 }
                 LOG.warn("encoder {} is passed over: {}", provider.name(), reason.get());

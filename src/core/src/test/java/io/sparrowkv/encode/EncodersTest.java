@@ -46,6 +46,13 @@ class EncodersTest {
     }
 
     @Test
+    void aDeviceOfAnEncoderWithoutDevicesIsRefused() {
+        assertThatThrownBy(() -> Encoders.start("vector:0", 1))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("--encoder vector:0: vector has no devices to choose from");
+    }
+
+    @Test
     void withoutTheVectorModuleTheProviderLoadsAndSaysWhatIsMissing() throws Exception {
         assertThat(inPlainJvm("print")).contains("start it with --add-modules jdk.incubator.vector");
     }

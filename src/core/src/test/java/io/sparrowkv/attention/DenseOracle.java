@@ -2,7 +2,6 @@ package io.sparrowkv.attention;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
-import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.ScalarTopKEncoder;
 import io.sparrowkv.sae.Dictionary;
@@ -14,21 +13,15 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * Attention as it is defined, in fp64 and without a cache: for each query, softmax over every token it may see, where the tokens
- * that it reads as codes are replaced by what their codes stand for. The oracle that {@link SparseCache} is tested and measured
- * against, written to be read.
+ * that it reads as codes are replaced by what their codes stand for.
  */
-public final class DecodedAttention {
+final class DenseOracle {
     private final AttentionShape shape;
     private final CacheOptions options;
     private final DictionarySet dictionaries;
     private final double[] inverseFrequencies;
 
-    /**
-     * @param options window, sinks and budgets; the other fields are of no meaning here
-     * @param inverseFrequencies of the rotary embedding, {@code [dHead / 2]}
-     */
-    public DecodedAttention(
-            AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
+    DenseOracle(AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
         this.shape = shape;
         this.options = options;
         this.dictionaries = dictionaries;
@@ -38,15 +31,8 @@ public final class DecodedAttention {
         }
     }
 
-    /**
-     * Attention of a whole sequence.
-     *
-     * @param queries {@code [tokens, heads, dHead]}, after RoPE
-     * @param keys {@code [tokens, kvHeads, dHead]}, after RoPE
-     * @param values {@code [tokens, kvHeads, dHead]}
-     * @return {@code [tokens, heads, dHead]}
-     */
-    public double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
+    /** Output [tokens, heads, dHead] of a whole sequence. */
+    double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
         double[] decodedKeys = decode(layer, VectorKind.KEY, keys, tokens);
         double[] decodedValues = decode(layer, VectorKind.VALUE, values, tokens);
         int dHead = shape.dHead();
@@ -98,7 +84,7 @@ public final class DecodedAttention {
         if (options.window() == 0) {
             return true;
         }
-        int blockEnd = options.sinks() + ((t - options.sinks()) / CodeBlockLayout.TOKENS + 1) * CodeBlockLayout.TOKENS;
+        int blockEnd = options.sinks() + ((t - options.sinks()) / 64 + 1) * 64;
         return blockEnd <= p + 1 - options.window();
     }
 

@@ -1,0 +1,20 @@
+package io.sparrowkv.tornado;
+
+/** Elements of the int32 array that tells the kernels about the batch; it is copied to the device before each. */
+final class BatchField {
+    /** Rows of the batch. */
+    static final int ROWS = 0;
+
+    /** Pairs kept of each row, K. */
+    static final int BUDGET = 1;
+
+    /** Which dictionary of the bank encodes. */
+    static final int SLOT = 2;
+
+    /** Number of the batch: the kernels hand it on, so that one that did not run is noticed. */
+    static final int SEQUENCE = 3;
+
+    static final int COUNT = 4;
+
+    private BatchField() {}
+}

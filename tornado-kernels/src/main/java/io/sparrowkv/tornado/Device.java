@@ -1,0 +1,72 @@
+package io.sparrowkv.tornado;
+
+import io.sparrowkv.encode.EncoderDevice;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import uk.ac.manchester.tornado.api.TornadoBackend;
+import uk.ac.manchester.tornado.api.TornadoRuntime;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.TornadoDeviceType;
+import uk.ac.manchester.tornado.api.runtime.TornadoRuntimeProvider;
+
+/**
+ * A device that TornadoVM reaches.
+ *
+ * @param backend such as {@code opencl} or {@code cuda}
+ * @param index of the device within its backend
+ * @param tornado TornadoVM's own handle
+ */
+record Device(String backend, int index, TornadoDevice tornado) {
+    private static final String VERSION = "Driver version";
+
+    /** All devices, GPUs first, else in TornadoVM's order. */
+    static List<Device> all() {
+        List<Device> found = new ArrayList<>();
+        TornadoRuntime runtime = TornadoRuntimeProvider.getTornadoRuntime();
+        for (int i = 0; i < runtime.getNumBackends(); i++) {
+            TornadoBackend backend = runtime.getBackend(i);
+            String name = backend.getBackendType().name().toLowerCase(Locale.ROOT);
+            for (int j = 0; j < backend.getNumDevices(); j++) {
+                found.add(new Device(name, j, backend.getDevice(j)));
+            }
+        }
+        found.sort((a, b) -> Boolean.compare(a.cpu(), b.cpu()));
+        return found;
+    }
+
+    /** Name as {@code --encoder} takes it, such as {@code tornado:opencl:0}. */
+    String encoder() {
+        return TornadoEncoderProvider.NAME + ":" + backend + ":" + index;
+    }
+
+    String name() {
+        return tornado.getPhysicalDevice().getDeviceName().strip();
+    }
+
+    boolean cpu() {
+        return tornado.getDeviceType() == TornadoDeviceType.CPU;
+    }
+
+    EncoderDevice describe() {
+        return new EncoderDevice(
+                encoder(),
+                backend,
+                name(),
+                tornado.getDeviceType().name().toLowerCase(Locale.ROOT),
+                tornado.getMaxGlobalMemory(),
+                tornado.getDeviceLocalMemorySize(),
+                tornado.getPhysicalDevice().getMaxThreadsPerBlock(),
+                driver());
+    }
+
+    /** Version of the driver, which the backends have no method for but print among other things. */
+    private String driver() {
+        Optional<String> line = String.valueOf(tornado.getDeviceInfo())
+                .lines()
+                .filter(text -> text.startsWith(VERSION))
+                .findFirst();
+        return line.map(text -> text.substring(text.indexOf(':') + 1).strip()).orElse("unknown");
+    }
+}

@@ -1,0 +1,166 @@
+package io.sparrowkv.tornado;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.NonFiniteVectorException;
+import io.sparrowkv.sae.Dictionary;
+import java.lang.foreign.MemorySegment;
+import uk.ac.manchester.tornado.api.TaskGraph;
+import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
+import uk.ac.manchester.tornado.api.common.TornadoDevice;
+import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/**
+ * The compiled encode of one bank's dictionaries on one device: a graph that copies the weights there, where they stay, and one that
+ * takes a chunk of centred vectors there, multiplies, selects, and brings the codes back. Which dictionary, how many rows and what
+ * budget are data of a chunk, so that one compilation serves all sites and batches.
+ */
+final class EncodePlan implements AutoCloseable {
+    /** Names of the graphs. */
+    static final String UPLOAD = "upload";
+
+    static final String ENCODE = "encode";
+
+    private static final int UPLOAD_INDEX = 0;
+    private static final int ENCODE_INDEX = 1;
+    private static final int LEAST_ROWS = 64;
+    private static final int MOST_ROWS = 2048;
+    private static final int EXPONENT = 0x7f80_0000;
+
+    private final DictionaryBank bank;
+    private final KernelPair kernels;
+    private final PlanBuffers buffers;
+    private final TornadoExecutionPlan plan;
+    private int sequence;
+
+    /**
+     * Lays out the graphs; they are compiled when first run.
+     *
+     * @param budget most pairs that will be asked for
+     */
+    EncodePlan(TornadoDevice device, KernelPair kernels, DictionaryBank bank, int budget) {
+        this.bank = bank;
+        this.kernels = kernels;
+        long fitting = kernels.chunkBytes() / Float.BYTES / DictionaryBank.PANEL / bank.panels();
+        int rows = (int) Math.clamp(fitting, LEAST_ROWS, MOST_ROWS) / kernels.rowStep() * kernels.rowStep();
+        this.buffers = PlanBuffers.allocate(rows, budget, bank.depth(), bank.panels());
+        Object weights = kernels.weights(bank.weights());
+        FloatArray touched = new FloatArray(1);
+
+        TaskGraph upload = new TaskGraph(UPLOAD).transferToDevice(DataTransferMode.EVERY_EXECUTION, weights);
+        kernels.addTouch(upload, weights, touched);
+        upload.transferToHost(DataTransferMode.EVERY_EXECUTION, touched).persistOnDevice(weights);
+
+        TaskGraph encode = new TaskGraph(ENCODE)
+                .consumeFromDevice(UPLOAD, weights)
+                .transferToDevice(DataTransferMode.EVERY_EXECUTION, buffers.batch(), buffers.vectors());
+        kernels.addEncode(encode, weights, buffers);
+        encode.transferToHost(
+                DataTransferMode.EVERY_EXECUTION, buffers.indices(), buffers.coefficients(), buffers.counts());
+
+        this.plan = new TornadoExecutionPlan(upload.snapshot(), encode.snapshot());
+        plan.withDevice(device);
+        if (!kernels.grid().keySet().isEmpty()) {
+            kernels.launch(rows);
+            plan.withGridScheduler(kernels.grid());
+        }
+    }
+
+    DictionaryBank bank() {
+        return bank;
+    }
+
+    /** Most pairs that can be asked for. */
+    int budget() {
+        return buffers.budget();
+    }
+
+    /**
+     * Copies the bank's weights to the device.
+     *
+     * @throws DeviceFailedException when the device did not take them
+     */
+    void upload() {
+        execute(UPLOAD_INDEX);
+    }
+
+    /**
+     * Encodes a batch, chunk by chunk.
+     *
+     * @param slot the dictionary's place in the bank
+     * @param codes shaped for the rows and the budget
+     * @throws NonFiniteVectorException when a vector holds NaN or infinity
+     * @throws DeviceFailedException when the device failed
+     */
+    void encode(Dictionary dictionary, int slot, MemorySegment vectors, CodeBatch codes) {
+        buffers.batch().set(BatchField.BUDGET, codes.budget());
+        buffers.batch().set(BatchField.SLOT, slot);
+        for (int from = 0; from < codes.rows(); from += buffers.rows()) {
+            int rows = Math.min(buffers.rows(), codes.rows() - from);
+            centre(dictionary, vectors, from, rows);
+            buffers.batch().set(BatchField.ROWS, rows);
+            buffers.batch().set(BatchField.SEQUENCE, ++sequence);
+            kernels.launch(rows);
+            execute(ENCODE_INDEX);
+            int stamp = buffers.counts().get(buffers.rows());
+            if (stamp != sequence) {
+                throw new DeviceFailedException(
+                        "a kernel did not run (batch %d came back as %d)".formatted(sequence, stamp), null);
+            }
+            copy(codes, from, rows);
+        }
+    }
+
+    @Override
+    public void close() {
+        try {
+            plan.close();
+        } catch (TornadoExecutionPlanException e) {
+            throw new DeviceFailedException(e.getMessage(), e);
+        }
+    }
+
+    private void execute(int graph) {
+        try {
+            plan.withGraph(graph).execute();
+        } catch (RuntimeException e) {
+            throw new DeviceFailedException(e.getMessage(), e);
+        }
+    }
+
+    /** Writes x − b_dec of the chunk; done here and not on the device because a device's compiler may take NaN for impossible. */
+    private void centre(Dictionary dictionary, MemorySegment vectors, int from, int rows) {
+        int dHead = dictionary.dHead();
+        MemorySegment centred = buffers.vectors().getSegment();
+        MemorySegment bias = dictionary.decoderBias();
+        for (int row = 0; row < rows; row++) {
+            long source = (long) (from + row) * dHead;
+            long target = (long) row * buffers.depth();
+            int nonFinite = 0;
+            for (int i = 0; i < dHead; i++) {
+                float x = vectors.getAtIndex(JAVA_FLOAT, source + i);
+                nonFinite |= (Float.floatToRawIntBits(x) & EXPONENT) == EXPONENT ? 1 : 0;
+                centred.setAtIndex(JAVA_FLOAT, target + i, x - bias.getAtIndex(JAVA_FLOAT, i));
+            }
+            if (nonFinite != 0) {
+                throw new NonFiniteVectorException(dictionary.site(), from + row);
+            }
+        }
+    }
+
+    private void copy(CodeBatch codes, int from, int rows) {
+        long pairs = (long) rows * codes.budget() * Integer.BYTES;
+        long at = (long) from * codes.budget() * Integer.BYTES;
+        MemorySegment.copy(buffers.indices().getSegment(), 0, codes.indices(), at, pairs);
+        MemorySegment.copy(buffers.coefficients().getSegment(), 0, codes.coefficients(), at, pairs);
+        MemorySegment.copy(
+                buffers.counts().getSegment(),
+                0,
+                codes.counts(),
+                (long) from * Integer.BYTES,
+                (long) rows * Integer.BYTES);
+    }
+}
