@@ -1,6 +1,5 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.cli.EncodeMeasurement.Workload;
 import io.sparrowkv.cli.InfoReport.EncoderInfo;
 import io.sparrowkv.cli.InfoReport.ModelInfo;
 import io.sparrowkv.encode.EncoderBackend;
@@ -71,10 +70,7 @@ final class InfoCommand implements Runnable {
 
     private EncoderInfo started(EncoderProvider provider, boolean auto) {
         try (EncoderBackend backend = provider.start(threads.count())) {
-            Optional<Double> rate = measure
-                    ? Optional.of(
-                            EncodeMeasurement.of(backend, Workload.STANDARD, 1).vectorsPerSecond())
-                    : Optional.empty();
+            Optional<Double> rate = measure ? Optional.of(BenchEncodeCommand.standardRate(backend)) : Optional.empty();
             return new EncoderInfo(provider.name(), true, auto, backend.description(), rate);
         }
     }

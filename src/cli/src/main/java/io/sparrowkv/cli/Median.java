@@ -1,5 +1,7 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.io.InvalidInputException;
+import java.time.Duration;
 import java.util.Arrays;
 
 /** The time of a repeated call, by the median, which a busy neighbour moves least. */
@@ -9,19 +11,31 @@ final class Median {
     private Median() {}
 
     /**
+     * Measured time as an option gives it.
+     *
+     * @throws InvalidInputException when it is no time that a person would wait
+     */
+    static Duration duration(double seconds) {
+        if (!(seconds > 0 && seconds <= 3600)) {
+            throw new InvalidInputException("--seconds " + seconds + ": must be above 0, up to 3600");
+        }
+        return Duration.ofNanos((long) (seconds * 1e9));
+    }
+
+    /**
      * Calls {@code body} for a third of the time as warm-up, then times it.
      *
-     * @param seconds of the timed part; at least five calls are made however long they take
+     * @param time of the timed part; at least five calls are made however long they take
      * @return median nanoseconds of a call
      */
-    static double nanosPerCall(double seconds, Runnable body) {
-        long warmUpUntil = System.nanoTime() + (long) (seconds * 1e9 / 3);
+    static double nanosPerCall(Duration time, Runnable body) {
+        long warmUpUntil = System.nanoTime() + time.toNanos() / 3;
         do {
             body.run();
         } while (System.nanoTime() < warmUpUntil);
         long[] times = new long[256];
         int calls = 0;
-        long until = System.nanoTime() + (long) (seconds * 1e9);
+        long until = System.nanoTime() + time.toNanos();
         while (calls < FEWEST_CALLS || System.nanoTime() < until) {
             long started = System.nanoTime();
             body.run();

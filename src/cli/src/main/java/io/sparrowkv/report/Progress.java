@@ -25,6 +25,7 @@ public final class Progress implements AutoCloseable {
     private final long started = System.nanoTime();
     private long lastLine = started;
     private long done;
+    private boolean closed;
 
     private Progress(String task, long total, String unit, PrintWriter err, boolean terminal) {
         this.task = task;
@@ -75,8 +76,13 @@ public final class Progress implements AutoCloseable {
         }
     }
 
+    /** Ends the bar's line; may be called again. */
     @Override
     public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
         if (bar != null) {
             bar.close();
             err.println();

@@ -84,7 +84,7 @@ class SparseCacheTest {
 
         double[] expected(int layer) {
             try (DictionarySet dictionaries = dictionaries()) {
-                return new DenseOracle(shape, options, dictionaries, inverseFrequencies())
+                return new DecodedAttention(shape, options, dictionaries, inverseFrequencies())
                         .attend(layer, queries(layer), keys(layer), values(layer), tokens);
             }
         }

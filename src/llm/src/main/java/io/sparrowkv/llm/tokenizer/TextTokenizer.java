@@ -3,18 +3,24 @@ package io.sparrowkv.llm.tokenizer;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.io.JsonFields;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /** The tokenizer of a model's folder. */
 public final class TextTokenizer implements AutoCloseable {
     /** Name of the file in a model's folder. */
     public static final String FILE = "tokenizer.json";
+
+    private static final JsonMapper JSON = JsonMapper.shared();
 
     private final HuggingFaceTokenizer tokenizer;
     private final TextCuts cuts;
@@ -45,14 +51,35 @@ public final class TextTokenizer implements AutoCloseable {
         }
         try {
             // The library cuts and pads to 512 tokens unless told otherwise.
-            HuggingFaceTokenizer tokenizer =
-                    HuggingFaceTokenizer.newInstance(file, Map.of("truncation", "false", "padding", "false"));
+            Map<String, String> options = Map.of("truncation", "false", "padding", "false");
+            HuggingFaceTokenizer tokenizer = dropsUnknownCharacters(folder)
+                    ? HuggingFaceTokenizer.newInstance(withoutUnknownToken(file), options)
+                    : HuggingFaceTokenizer.newInstance(file, options);
             return new TextTokenizer(tokenizer, TextCuts.of(fields));
         } catch (IOException | RuntimeException e) {
             String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
             throw new InvalidInputException(
                     "%s: is not a tokenizer that can be used (%s); download it again".formatted(file, reason), e);
         }
+    }
+
+    /**
+     * transformers builds its Llama tokenizer from the vocabulary and the merges alone, without the unknown token: a character that
+     * is neither a token nor made of byte tokens then leaves no trace. Seen only with vocabularies that lack the bytes.
+     */
+    private static boolean dropsUnknownCharacters(Path folder) {
+        Path file = folder.resolve("tokenizer_config.json");
+        return Files.exists(file)
+                && JsonFields.read(file)
+                        .optionalString("tokenizer_class")
+                        .orElse("")
+                        .startsWith("LlamaTokenizer");
+    }
+
+    private static InputStream withoutUnknownToken(Path file) throws IOException {
+        JsonNode root = JSON.readTree(Files.readAllBytes(file));
+        ((ObjectNode) root.path("model")).putNull("unk_token");
+        return new ByteArrayInputStream(JSON.writeValueAsBytes(root));
     }
 
     /** The vocabulary is an object of ids by token or, for unigram models, a list in the order of ids. */

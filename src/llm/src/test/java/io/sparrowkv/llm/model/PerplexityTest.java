@@ -17,7 +17,7 @@ import tools.jackson.databind.json.JsonMapper;
 /** Trained models on real text against what Hugging Face transformers computed. */
 class PerplexityTest {
     @ParameterizedTest
-    @ValueSource(ints = 0) // gutenberg-7m in contexts of 512 tokens
+    @ValueSource(ints = {0, 3}) // contexts of 512 tokens: gutenberg-7m and tinystories-656k
     void negativeLogLikelihoodEqualsTheGolden(int index) throws IOException {
         Path goldens = SharedData.require("conformance/perplexity.json");
         JsonNode run = JsonMapper.shared()

@@ -2,6 +2,7 @@ package io.sparrowkv.attention;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.ScalarTopKEncoder;
 import io.sparrowkv.sae.Dictionary;
@@ -13,15 +14,21 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * Attention as it is defined, in fp64 and without a cache: for each query, softmax over every token it may see, where the tokens
- * that it reads as codes are replaced by what their codes stand for.
+ * that it reads as codes are replaced by what their codes stand for. The oracle that {@link SparseCache} is tested and measured
+ * against, written to be read.
  */
-final class DenseOracle {
+public final class DecodedAttention {
     private final AttentionShape shape;
     private final CacheOptions options;
     private final DictionarySet dictionaries;
     private final double[] inverseFrequencies;
 
-    DenseOracle(AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
+    /**
+     * @param options window, sinks and budgets; the other fields are of no meaning here
+     * @param inverseFrequencies of the rotary embedding, {@code [dHead / 2]}
+     */
+    public DecodedAttention(
+            AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
         this.shape = shape;
         this.options = options;
         this.dictionaries = dictionaries;
@@ -31,8 +38,15 @@ final class DenseOracle {
         }
     }
 
-    /** Output [tokens, heads, dHead] of a whole sequence. */
-    double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
+    /**
+     * Attention of a whole sequence.
+     *
+     * @param queries {@code [tokens, heads, dHead]}, after RoPE
+     * @param keys {@code [tokens, kvHeads, dHead]}, after RoPE
+     * @param values {@code [tokens, kvHeads, dHead]}
+     * @return {@code [tokens, heads, dHead]}
+     */
+    public double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
         double[] decodedKeys = decode(layer, VectorKind.KEY, keys, tokens);
         double[] decodedValues = decode(layer, VectorKind.VALUE, values, tokens);
         int dHead = shape.dHead();
@@ -84,7 +98,7 @@ final class DenseOracle {
         if (options.window() == 0) {
             return true;
         }
-        int blockEnd = options.sinks() + ((t - options.sinks()) / 64 + 1) * 64;
+        int blockEnd = options.sinks() + ((t - options.sinks()) / CodeBlockLayout.TOKENS + 1) * CodeBlockLayout.TOKENS;
         return blockEnd <= p + 1 - options.window();
     }
 

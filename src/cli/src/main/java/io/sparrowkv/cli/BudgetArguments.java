@@ -1,0 +1,99 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.Budgets;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.VectorKind;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** What of its tokens a sparse cache keeps dense, stores and reads. */
+public final class BudgetArguments {
+    @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
+    private int window = CacheOptions.DEFAULT_WINDOW;
+
+    @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
+    private int sinks = CacheOptions.DEFAULT_SINKS;
+
+    @Option(names = "--budget-key", paramLabel = "K", description = "Pairs read of a key's code (default: 8).")
+    private int budgetKey = CacheOptions.DEFAULT_BUDGETS.key();
+
+    @Option(names = "--budget-value", paramLabel = "K", description = "Pairs read of a value's code (default: 16).")
+    private int budgetValue = CacheOptions.DEFAULT_BUDGETS.value();
+
+    @Option(
+            names = "--layer-budget",
+            paramLabel = "LAYER=K/K",
+            split = ",",
+            converter = LayerBudgetConverter.class,
+            description = "Other budgets for one layer's keys and values, such as 3=16/32; may be repeated.")
+    private List<LayerBudget> layerBudgets = List.of();
+
+    @Option(
+            names = "--stored-key",
+            paramLabel = "K",
+            description = "Pairs stored of a key's code, at least those read (default: those read).")
+    private Optional<Integer> storedKey = Optional.empty();
+
+    @Option(
+            names = "--stored-value",
+            paramLabel = "K",
+            description = "Pairs stored of a value's code, at least those read (default: those read).")
+    private Optional<Integer> storedValue = Optional.empty();
+
+    /**
+     * The options as the cache takes them; it checks them against model and dictionaries itself.
+     *
+     * @param threads threads of attention
+     * @throws InvalidInputException when one layer has two budgets
+     */
+    public CacheOptions options(int threads) {
+        Budgets read = Budgets.of(budgetKey, budgetValue);
+        Set<Integer> layers = new HashSet<>();
+        for (LayerBudget own : layerBudgets) {
+            if (!layers.add(own.layer())) {
+                throw new InvalidInputException("--layer-budget: layer " + own.layer() + " is named twice; keep one");
+            }
+            read = read.with(own.layer(), VectorKind.KEY, own.key()).with(own.layer(), VectorKind.VALUE, own.value());
+        }
+        // A stored budget that is not given follows what each layer reads.
+        Budgets stored = new Budgets(
+                storedKey.orElse(read.key()),
+                storedValue.orElse(read.value()),
+                storedKey.isPresent() ? Map.of() : read.keyByLayer(),
+                storedValue.isPresent() ? Map.of() : read.valueByLayer());
+        return CacheOptions.defaults()
+                .withWindow(window)
+                .withSinks(sinks)
+                .withThreads(threads)
+                .withBudgets(read, stored);
+    }
+
+    /** Budgets of one layer. */
+    record LayerBudget(int layer, int key, int value) {}
+
+    /** Reads {@code 3=16/32}. */
+    static final class LayerBudgetConverter implements ITypeConverter<LayerBudget> {
+        private static final Pattern FORM = Pattern.compile("(\\d{1,6})=(\\d{1,6})/(\\d{1,6})");
+
+        @Override
+        public LayerBudget convert(String text) {
+            Matcher matcher = FORM.matcher(text);
+            if (!matcher.matches()) {
+                throw new TypeConversionException("'" + text + "' is not LAYER=KEY/VALUE, such as 3=16/32 for layer 3");
+            }
+            return new LayerBudget(
+                    Integer.parseInt(matcher.group(1)),
+                    Integer.parseInt(matcher.group(2)),
+                    Integer.parseInt(matcher.group(3)));
+        }
+    }
+}
