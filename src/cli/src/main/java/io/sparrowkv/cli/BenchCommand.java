@@ -7,5 +7,5 @@ import picocli.CommandLine.Command;
         name = "bench",
         description = "Measure encoding and attention on this machine, checking the results as it does.",
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {BenchEncodeCommand.class, BenchAttentionCommand.class})
+        subcommands = {BenchEncodeCommand.class, BenchAttentionCommand.class, BenchGenerateCommand.class})
 final class BenchCommand {}

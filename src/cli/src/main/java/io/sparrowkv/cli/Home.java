@@ -21,7 +21,9 @@ final class Home {
 
     /** The folder of the bundled model's dictionaries, when it is there. */
     static Optional<Path> bundledDictionaries() {
-        return bundledModel().map(model -> model.resolve("dictionaries")).filter(Files::isDirectory);
+        return bundledModel()
+                .map(model -> model.resolve(DictionaryArguments.FOLDER))
+                .filter(Files::isDirectory);
     }
 
     /** A folder made absent by name. */

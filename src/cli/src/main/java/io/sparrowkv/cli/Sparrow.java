@@ -22,7 +22,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         scope = ScopeType.INHERIT,
         versionProvider = Version.class,
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {InfoCommand.class, BenchCommand.class})
+        subcommands = {InfoCommand.class, BenchCommand.class, EvalCommand.class, DemoCommand.class})
 public final class Sparrow {
     private static final String STACK_TRACE = "--stacktrace";
 

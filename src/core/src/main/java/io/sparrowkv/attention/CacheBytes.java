@@ -34,6 +34,20 @@ public record CacheBytes(
         return codes() + window + sinks;
     }
 
+    /** These bytes and those of another sequence over the same dictionaries, which are counted once. */
+    public CacheBytes plus(CacheBytes other) {
+        return new CacheBytes(
+                tokens + other.tokens,
+                keyIndices + other.keyIndices,
+                keyCoefficients + other.keyCoefficients,
+                valueIndices + other.valueIndices,
+                valueCoefficients + other.valueCoefficients,
+                window + other.window,
+                sinks + other.sinks,
+                Math.max(dictionaries, other.dictionaries),
+                denseFp16 + other.denseFp16);
+    }
+
     /** Bytes a token of {@code part}, any of this record's counts. */
     public double perToken(long part) {
         return tokens == 0 ? 0 : (double) part / tokens;

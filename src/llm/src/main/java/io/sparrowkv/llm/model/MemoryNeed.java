@@ -41,6 +41,11 @@ public final class MemoryNeed {
         return Math.min(read("/proc/meminfo", "MemAvailable:").orElse(limit), Math.max(0, limit - used));
     }
 
+    /** Most bytes that this process has held in memory at once; missing where the system does not tell. */
+    public static Optional<Long> peak() {
+        return read("/proc/self/status", "VmHWM:");
+    }
+
     /** A field of a file of Linux' proc, in bytes; missing on other systems. */
     private static Optional<Long> read(String file, String field) {
         try (var lines = Files.lines(Path.of(file))) {

@@ -1,0 +1,225 @@
+package io.sparrowkv.cli;
+
+import ai.djl.ndarray.NDManager;
+import io.sparrowkv.attention.CacheBytes;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.eval.RandomModel;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.llm.model.DenseKvCache;
+import io.sparrowkv.llm.model.KvCache;
+import io.sparrowkv.llm.model.Libtorch;
+import io.sparrowkv.llm.model.MemoryNeed;
+import io.sparrowkv.llm.model.SparseKvCache;
+import io.sparrowkv.report.Progress;
+import io.sparrowkv.report.Quantities;
+import io.sparrowkv.report.Report;
+import io.sparrowkv.report.TextTable;
+import io.sparrowkv.sae.RopeStage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.Random;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/**
+ * Measures one generation: its time, the peak memory of the process and the bytes of the cache. The prompt is random tokens: time and
+ * memory need no meaning. One process measures one context with one codec, so that the peak is its own.
+ */
+@Command(
+        name = "generate",
+        description = "Measure time, peak memory and cache bytes of generation after a long prompt of random tokens.",
+        sortOptions = false)
+final class BenchGenerateCommand implements Runnable {
+    private static final int CHUNK = 512;
+    private static final long SEED = 1;
+
+    /** Models that are made up for the measurement. */
+    enum Shape {
+        /** Mistral-7B's attention on a slim body of two layers. */
+        MISTRAL
+    }
+
+    @Mixin
+    private ModelArguments model;
+
+    @Option(
+            names = "--random",
+            paramLabel = "SHAPE",
+            description = "Measure a model and dictionaries of random weights instead:"
+                    + " mistral, Mistral-7B's attention on a slim body of two layers.")
+    private Optional<Shape> random = Optional.empty();
+
+    @Option(
+            names = "--context",
+            paramLabel = "N",
+            description = "Tokens of the prompt, whatever the model's limit (default: 2048).")
+    private int context = 2048;
+
+    @Option(names = "--new-tokens", paramLabel = "N", description = "Tokens to generate after it (default: 64).")
+    private int newTokens = 64;
+
+    @Mixin
+    private CacheArguments cache;
+
+    @Mixin
+    private OutputArguments output;
+
+    @Override
+    public void run() {
+        Check.range("--context", context, 1, 1 << 28);
+        Check.range("--new-tokens", newTokens, 2, 1 << 20);
+        Libtorch.useThreads(cache.threads());
+        if (random.isEmpty()) {
+            Path folder = model.folder();
+            try (CausalLm lm = CausalLm.load(folder)) {
+                measure(folder.toString(), lm);
+            }
+            return;
+        }
+        try {
+            Path folder = Files.createTempDirectory("sparrow-random-model");
+            try {
+                RandomModel.MISTRAL_ATTENTION.write(folder, SEED);
+                try (CausalLm lm = CausalLm.load(folder)) {
+                    measure(
+                            "random weights, Mistral-7B's attention, "
+                                    + lm.config().layers() + " layers",
+                            lm);
+                }
+            } finally {
+                RandomModel.delete(folder);
+            }
+        } catch (IOException e) {
+            throw new InvalidInputException(
+                    "the folder for temporary files cannot be used (" + e + "); set java.io.tmpdir", e);
+        }
+    }
+
+    private void measure(String name, CausalLm lm) {
+        CacheOptions options = cache.options();
+        if (cache.codec() == CacheArguments.Codec.F16) {
+            try (KvCache dense = new DenseKvCache(lm.config().attentionShape(), context + newTokens)) {
+                Times times = generate(lm, dense);
+                output.emit(result(name, lm, "f16", times, dense.byteSize(), Optional.empty()));
+            }
+            return;
+        }
+        try (SparseCaches caches = random.isPresent()
+                        ? SparseCaches.of(
+                                lm,
+                                RandomModel.MISTRAL_ATTENTION.dictionaries(RopeStage.POST, SEED),
+                                cache.dictionaries())
+                        : SparseCaches.open(lm, cache.dictionaries());
+                SparseKvCache sparse = caches.newCache(options)) {
+            Times times = generate(lm, sparse);
+            output.emit(result(
+                    name,
+                    lm,
+                    "sparse " + BudgetText.of(options),
+                    times,
+                    sparse.byteSize(),
+                    Optional.of(sparse.bytes())));
+        }
+    }
+
+    /** Reads the prompt chunk by chunk, then decodes greedily, a token at a time. */
+    private Times generate(CausalLm lm, KvCache cache) {
+        int[] prompt =
+                new Random(SEED).ints(context, 0, lm.config().vocabulary()).toArray();
+        try (Progress progress = Progress.start("bench generate", context + newTokens, "tokens", output.err())) {
+            long started = System.nanoTime();
+            int from = 0;
+            for (; context - from > CHUNK; from += CHUNK) {
+                lm.read(Arrays.copyOfRange(prompt, from, from + CHUNK), cache);
+                progress.at(from, "prompt");
+            }
+            int token = next(lm, Arrays.copyOfRange(prompt, from, context), cache);
+            long first = System.nanoTime();
+            for (int i = 1; i < newTokens; i++) {
+                token = next(lm, new int[] {token}, cache);
+                progress.at(context + i, "decoding");
+            }
+            return new Times((first - started) / 1e9, (System.nanoTime() - first) / 1e9 / (newTokens - 1));
+        }
+    }
+
+    private static int next(CausalLm lm, int[] tokens, KvCache cache) {
+        try (NDManager scope = Libtorch.newManager()) {
+            return Math.toIntExact(
+                    lm.forward(scope, tokens, cache, true).argMax(1).getLong());
+        }
+    }
+
+    private Result result(String name, CausalLm lm, String codec, Times times, long bytes, Optional<CacheBytes> parts) {
+        return new Result(
+                "bench generate",
+                name,
+                codec,
+                context,
+                newTokens,
+                times.secondsToFirstToken(),
+                context / times.secondsToFirstToken(),
+                1e3 * times.secondsPerToken(),
+                MemoryNeed.peak(),
+                bytes,
+                lm.config().attentionShape().denseFp16BytesPerToken() * (context + newTokens - 1),
+                parts);
+    }
+
+    private record Times(double secondsToFirstToken, double secondsPerToken) {}
+
+    /**
+     * What one generation took.
+     *
+     * @param peakMemory most bytes that the process held in memory, weights and JVM included
+     * @param cacheBytes bytes of the cache at the end; the dense cache is kept in fp32
+     * @param denseFp16Bytes what a dense fp16 cache would take
+     */
+    record Result(
+            String command,
+            String model,
+            String codec,
+            int context,
+            int newTokens,
+            double secondsToFirstToken,
+            double prefillTokensPerSecond,
+            double millisPerToken,
+            Optional<Long> peakMemory,
+            long cacheBytes,
+            long denseFp16Bytes,
+            Optional<CacheBytes> parts)
+            implements Report {
+        @Override
+        public void print(PrintWriter out) {
+            out.printf("%s, %s%n%n", model, codec);
+            TextTable.columns(
+                            "context",
+                            "first token",
+                            "prompt tokens/s",
+                            "ms a token",
+                            "peak memory",
+                            "cache",
+                            "dense fp16")
+                    .row(
+                            Quantities.count(context),
+                            Quantities.time(Duration.ofMillis(Math.round(1e3 * secondsToFirstToken))),
+                            Quantities.digits(prefillTokensPerSecond),
+                            Quantities.digits(millisPerToken),
+                            peakMemory.map(Quantities::bytes).orElse("unknown"),
+                            Quantities.bytes(cacheBytes),
+                            Quantities.bytes(denseFp16Bytes))
+                    .print(out);
+            parts.ifPresent(bytes -> {
+                out.println();
+                CacheBytesTable.print(bytes, out);
+            });
+        }
+    }
+}
