@@ -29,7 +29,11 @@ final class PanelAttention {
     private final int dHead;
     private final Panel[] panels = new Panel[PANELS];
     private final MemorySegment scores;
-    private final MemorySegment coefficients;
+    /** The weights of one of several heads. */
+    private final MemorySegment headWeights;
+
+    private final int[] offsets;
+    private final float[] coefficients;
     private final MemorySegment decoded;
     private int decodedHead;
     private int decodedBlock;
@@ -41,7 +45,9 @@ final class PanelAttention {
             panels[i] = new Panel(arena, dHead, latents);
         }
         scores = arena.allocate(TILE * ROW_BYTES, 64);
-        coefficients = arena.allocate((long) TILE * budget * Float.BYTES, 64);
+        headWeights = arena.allocate(TILE * ROW_BYTES, 64);
+        offsets = new int[TILE * budget];
+        coefficients = new float[TILE * budget];
         decoded = arena.allocate((long) TILE * dHead * Float.BYTES, 64);
     }
 
@@ -95,7 +101,8 @@ final class PanelAttention {
         long vector = (long) dHead * Float.BYTES;
         for (int n = 0; n < panel.heads; n++) {
             long offset = run.offset + (panel.firstHead + n) * run.headStride + token * vector;
-            LaneKernels.accumulate(run.values, offset, vector, count, dHead, scores, 0, panel.mask(n), panel.sums, 0);
+            LaneKernels.accumulate(
+                    run.values, offset, vector, count, dHead, weights(panel, n, count), 0, panel.sums, 0);
         }
     }
 
@@ -178,7 +185,6 @@ final class PanelAttention {
                         dHead,
                         panel.latentSums,
                         row * ROW_BYTES,
-                        ALL,
                         panel.sums,
                         0);
             }
@@ -198,19 +204,31 @@ final class PanelAttention {
         CodeBlockLayout layout = call.values.layout();
         MemorySegment body = call.values.body(block);
         for (int n = 0; n < panel.heads; n++) {
-            long row = layout.rowOffset(panel.firstHead + n, 0);
-            LaneKernels.widen(body, layout.coefficientOffset() + row, count * layout.budget(), coefficients);
+            unpack(layout, body, panel.firstHead + n, count, (int) ROW_BYTES);
             LaneKernels.accumulateCodes(
-                    body,
-                    row,
+                    offsets,
                     coefficients,
                     layout.budget(),
                     call.readValue,
                     count,
-                    scores,
-                    panel.mask(n),
+                    weights(panel, n, count),
                     panel.latentSums);
         }
+    }
+
+    /** The weights of a panel's n-th head; those of the others are 0. */
+    private MemorySegment weights(Panel panel, int n, int count) {
+        if (panel.heads == 1) {
+            return scores;
+        }
+        LaneKernels.select(scores, count, panel.mask(n), headWeights);
+        return headWeights;
+    }
+
+    private void unpack(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
+        long row = layout.rowOffset(head, 0);
+        LaneKernels.unpack(
+                body, row, layout.coefficientOffset() + row, count * layout.budget(), stride, offsets, coefficients);
     }
 
     private void scoreBlock(AttentionCall call, Panel panel, int block, int count, int head, VectorMask<Float> mask) {
@@ -221,12 +239,9 @@ final class PanelAttention {
             return;
         }
         CodeBlockLayout layout = call.keys.layout();
-        MemorySegment body = call.keys.body(block);
-        long row = layout.rowOffset(head, 0);
-        LaneKernels.widen(body, layout.coefficientOffset() + row, count * layout.budget(), coefficients);
+        unpack(layout, call.keys.body(block), head, count, (int) ROW_BYTES);
         LaneKernels.scoreCodes(
-                body,
-                row,
+                offsets,
                 coefficients,
                 layout.budget(),
                 call.readKey,
@@ -243,14 +258,11 @@ final class PanelAttention {
             return;
         }
         CodeBlockLayout layout = call.keys.layout();
-        MemorySegment body = call.keys.body(block);
         Dictionary dictionary = call.keys.dictionary(head);
         int count = Math.min(TILE, call.keys.tokens() - block * TILE);
-        long row = layout.rowOffset(head, 0);
-        LaneKernels.widen(body, layout.coefficientOffset() + row, count * layout.budget(), coefficients);
+        unpack(layout, call.keys.body(block), head, count, dHead * Float.BYTES);
         LaneKernels.decode(
-                body,
-                row,
+                offsets,
                 coefficients,
                 layout.budget(),
                 call.readKey,
