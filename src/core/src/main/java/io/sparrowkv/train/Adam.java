@@ -53,17 +53,32 @@ final class Adam {
         int t = Math.min(update, CORRECTED);
         float rate = learningRate * firstCorrection[t];
         float correction = secondCorrection[t];
-        for (int i = 0; i < width; i += Lanes.LENGTH) {
+        int i = 0;
+        for (; i + Lanes.LENGTH <= width; i += Lanes.LENGTH) {
+            FloatVector g = Lanes.load(gradient, i);
+            FloatVector m = mean(Lanes.load(first, index + i), g, BETA1);
+            FloatVector v = mean(Lanes.load(second, index + i), g.mul(g), BETA2);
+            Lanes.store(m, first, index + i);
+            Lanes.store(v, second, index + i);
+            Lanes.store(moved(Lanes.load(weights, index + i), m, v, rate, correction), weights, index + i);
+        }
+        if (i < width) {
             VectorMask<Float> mask = Lanes.within(i, width);
             FloatVector g = Lanes.load(gradient, i, mask);
-            FloatVector m = Lanes.load(first, index + i, mask);
-            FloatVector v = Lanes.load(second, index + i, mask);
-            m = m.add(g.sub(m).mul(1 - BETA1));
-            v = v.add(g.mul(g).sub(v).mul(1 - BETA2));
+            FloatVector m = mean(Lanes.load(first, index + i, mask), g, BETA1);
+            FloatVector v = mean(Lanes.load(second, index + i, mask), g.mul(g), BETA2);
             Lanes.store(m, first, index + i, mask);
             Lanes.store(v, second, index + i, mask);
-            FloatVector step = m.mul(rate).div(v.sqrt().mul(correction).add(EPSILON));
-            Lanes.store(Lanes.load(weights, index + i, mask).sub(step), weights, index + i, mask);
+            FloatVector w = Lanes.load(weights, index + i, mask);
+            Lanes.store(moved(w, m, v, rate, correction), weights, index + i, mask);
         }
+    }
+
+    private static FloatVector mean(FloatVector mean, FloatVector value, float beta) {
+        return mean.add(value.sub(mean).mul(1 - beta));
+    }
+
+    private static FloatVector moved(FloatVector w, FloatVector m, FloatVector v, float rate, float correction) {
+        return w.sub(m.mul(rate).div(v.sqrt().mul(correction).add(EPSILON)));
     }
 }

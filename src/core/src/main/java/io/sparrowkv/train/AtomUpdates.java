@@ -20,7 +20,6 @@ final class AtomUpdates {
         final MemorySegment decoder;
         final MemorySegment encoder;
         final MemorySegment bias;
-        final float[] scratch = new float[Lanes.LENGTH];
 
         Gradient(Arena arena, int dHead) {
             decoder = arena.allocate((long) dHead * Float.BYTES, 64);
@@ -55,82 +54,101 @@ final class AtomUpdates {
         int end = lists.end(list);
         float bias = 0f;
         for (int entry = start; entry < end; entry++) {
-            bias += lists.coefficientGradient(entry);
+            bias += lists.coefficientGradients()[entry];
         }
-        int column = 0;
-        for (; column + 4 * Lanes.LENGTH <= dHead; column += 4 * Lanes.LENGTH) {
-            add4(to, lists, start, end, vectors, reconstruction, dHead, column);
-        }
-        for (; column < dHead; column += Lanes.LENGTH) {
-            add1(to, lists, start, end, vectors, reconstruction, dHead, column);
-        }
+        sum(to.decoder, reconstruction, lists.gradients(), lists.coefficients(), start, end, dHead);
+        sum(to.encoder, vectors, lists.rows(), lists.coefficientGradients(), start, end, dHead);
         Lanes.addScaled(to.encoder, 0, -bias, dictionary.decoderBias(), 0, dHead);
         to.bias.setAtIndex(JAVA_FLOAT, 0, to.bias.getAtIndex(JAVA_FLOAT, 0) + bias);
         return bias;
     }
 
-    /** Four vectors of columns of both sums at once: eight registers over the whole list. */
-    private static void add4(
-            Gradient to,
-            PairLists lists,
-            int start,
-            int end,
-            MemorySegment vectors,
-            MemorySegment reconstruction,
-            int dHead,
-            int column) {
-        FloatVector d0 = Lanes.load(to.decoder, column);
-        FloatVector d1 = Lanes.load(to.decoder, column + Lanes.LENGTH);
-        FloatVector d2 = Lanes.load(to.decoder, column + 2 * Lanes.LENGTH);
-        FloatVector d3 = Lanes.load(to.decoder, column + 3 * Lanes.LENGTH);
-        FloatVector e0 = Lanes.load(to.encoder, column);
-        FloatVector e1 = Lanes.load(to.encoder, column + Lanes.LENGTH);
-        FloatVector e2 = Lanes.load(to.encoder, column + 2 * Lanes.LENGTH);
-        FloatVector e3 = Lanes.load(to.encoder, column + 3 * Lanes.LENGTH);
-        for (int entry = start; entry < end; entry++) {
-            long g = (long) lists.gradient(entry) * dHead + column;
-            FloatVector z = FloatVector.broadcast(Lanes.SPECIES, lists.coefficient(entry));
-            d0 = z.fma(Lanes.load(reconstruction, g), d0);
-            d1 = z.fma(Lanes.load(reconstruction, g + Lanes.LENGTH), d1);
-            d2 = z.fma(Lanes.load(reconstruction, g + 2 * Lanes.LENGTH), d2);
-            d3 = z.fma(Lanes.load(reconstruction, g + 3 * Lanes.LENGTH), d3);
-            long x = (long) lists.row(entry) * dHead + column;
-            FloatVector dz = FloatVector.broadcast(Lanes.SPECIES, lists.coefficientGradient(entry));
-            e0 = dz.fma(Lanes.load(vectors, x), e0);
-            e1 = dz.fma(Lanes.load(vectors, x + Lanes.LENGTH), e1);
-            e2 = dz.fma(Lanes.load(vectors, x + 2 * Lanes.LENGTH), e2);
-            e3 = dz.fma(Lanes.load(vectors, x + 3 * Lanes.LENGTH), e3);
+    /** to += Σ factor · row over a list, the row numbers and factors at {@code [start, end)}. */
+    private static void sum(
+            MemorySegment to, MemorySegment from, int[] rows, float[] factors, int start, int end, int width) {
+        int column = 0;
+        for (; column + 8 * Lanes.LENGTH <= width; column += 8 * Lanes.LENGTH) {
+            sum8(to, from, rows, factors, start, end, width, column);
         }
-        Lanes.store(d0, to.decoder, column);
-        Lanes.store(d1, to.decoder, column + Lanes.LENGTH);
-        Lanes.store(d2, to.decoder, column + 2 * Lanes.LENGTH);
-        Lanes.store(d3, to.decoder, column + 3 * Lanes.LENGTH);
-        Lanes.store(e0, to.encoder, column);
-        Lanes.store(e1, to.encoder, column + Lanes.LENGTH);
-        Lanes.store(e2, to.encoder, column + 2 * Lanes.LENGTH);
-        Lanes.store(e3, to.encoder, column + 3 * Lanes.LENGTH);
+        for (; column + 4 * Lanes.LENGTH <= width; column += 4 * Lanes.LENGTH) {
+            sum4(to, from, rows, factors, start, end, width, column);
+        }
+        for (; column < width; column += Lanes.LENGTH) {
+            VectorMask<Float> mask = Lanes.within(column, width);
+            FloatVector sum = Lanes.load(to, column, mask);
+            for (int entry = start; entry < end; entry++) {
+                FloatVector row = Lanes.load(from, (long) rows[entry] * width + column, mask);
+                sum = FloatVector.broadcast(Lanes.SPECIES, factors[entry]).fma(row, sum);
+            }
+            Lanes.store(sum, to, column, mask);
+        }
     }
 
-    private static void add1(
-            Gradient to,
-            PairLists lists,
+    /** Eight vectors of columns, 512 bytes of a row at 512 bits: the sums stay in registers over the whole list. */
+    private static void sum8(
+            MemorySegment to,
+            MemorySegment from,
+            int[] rows,
+            float[] factors,
             int start,
             int end,
-            MemorySegment vectors,
-            MemorySegment reconstruction,
-            int dHead,
+            int width,
             int column) {
-        VectorMask<Float> mask = Lanes.within(column, dHead);
-        FloatVector d = Lanes.load(to.decoder, column, mask);
-        FloatVector e = Lanes.load(to.encoder, column, mask);
+        FloatVector s0 = Lanes.load(to, column);
+        FloatVector s1 = Lanes.load(to, column + Lanes.LENGTH);
+        FloatVector s2 = Lanes.load(to, column + 2 * Lanes.LENGTH);
+        FloatVector s3 = Lanes.load(to, column + 3 * Lanes.LENGTH);
+        FloatVector s4 = Lanes.load(to, column + 4 * Lanes.LENGTH);
+        FloatVector s5 = Lanes.load(to, column + 5 * Lanes.LENGTH);
+        FloatVector s6 = Lanes.load(to, column + 6 * Lanes.LENGTH);
+        FloatVector s7 = Lanes.load(to, column + 7 * Lanes.LENGTH);
         for (int entry = start; entry < end; entry++) {
-            FloatVector g = Lanes.load(reconstruction, (long) lists.gradient(entry) * dHead + column, mask);
-            d = FloatVector.broadcast(Lanes.SPECIES, lists.coefficient(entry)).fma(g, d);
-            FloatVector x = Lanes.load(vectors, (long) lists.row(entry) * dHead + column, mask);
-            e = FloatVector.broadcast(Lanes.SPECIES, lists.coefficientGradient(entry))
-                    .fma(x, e);
+            long at = (long) rows[entry] * width + column;
+            FloatVector factor = FloatVector.broadcast(Lanes.SPECIES, factors[entry]);
+            s0 = factor.fma(Lanes.load(from, at), s0);
+            s1 = factor.fma(Lanes.load(from, at + Lanes.LENGTH), s1);
+            s2 = factor.fma(Lanes.load(from, at + 2 * Lanes.LENGTH), s2);
+            s3 = factor.fma(Lanes.load(from, at + 3 * Lanes.LENGTH), s3);
+            s4 = factor.fma(Lanes.load(from, at + 4 * Lanes.LENGTH), s4);
+            s5 = factor.fma(Lanes.load(from, at + 5 * Lanes.LENGTH), s5);
+            s6 = factor.fma(Lanes.load(from, at + 6 * Lanes.LENGTH), s6);
+            s7 = factor.fma(Lanes.load(from, at + 7 * Lanes.LENGTH), s7);
         }
-        Lanes.store(d, to.decoder, column, mask);
-        Lanes.store(e, to.encoder, column, mask);
+        Lanes.store(s0, to, column);
+        Lanes.store(s1, to, column + Lanes.LENGTH);
+        Lanes.store(s2, to, column + 2 * Lanes.LENGTH);
+        Lanes.store(s3, to, column + 3 * Lanes.LENGTH);
+        Lanes.store(s4, to, column + 4 * Lanes.LENGTH);
+        Lanes.store(s5, to, column + 5 * Lanes.LENGTH);
+        Lanes.store(s6, to, column + 6 * Lanes.LENGTH);
+        Lanes.store(s7, to, column + 7 * Lanes.LENGTH);
+    }
+
+    /** The same for four: d_head 64 at 512 bits. */
+    private static void sum4(
+            MemorySegment to,
+            MemorySegment from,
+            int[] rows,
+            float[] factors,
+            int start,
+            int end,
+            int width,
+            int column) {
+        FloatVector s0 = Lanes.load(to, column);
+        FloatVector s1 = Lanes.load(to, column + Lanes.LENGTH);
+        FloatVector s2 = Lanes.load(to, column + 2 * Lanes.LENGTH);
+        FloatVector s3 = Lanes.load(to, column + 3 * Lanes.LENGTH);
+        for (int entry = start; entry < end; entry++) {
+            long at = (long) rows[entry] * width + column;
+            FloatVector factor = FloatVector.broadcast(Lanes.SPECIES, factors[entry]);
+            s0 = factor.fma(Lanes.load(from, at), s0);
+            s1 = factor.fma(Lanes.load(from, at + Lanes.LENGTH), s1);
+            s2 = factor.fma(Lanes.load(from, at + 2 * Lanes.LENGTH), s2);
+            s3 = factor.fma(Lanes.load(from, at + 3 * Lanes.LENGTH), s3);
+        }
+        Lanes.store(s0, to, column);
+        Lanes.store(s1, to, column + Lanes.LENGTH);
+        Lanes.store(s2, to, column + 2 * Lanes.LENGTH);
+        Lanes.store(s3, to, column + 3 * Lanes.LENGTH);
     }
 }

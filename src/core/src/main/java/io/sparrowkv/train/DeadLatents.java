@@ -87,7 +87,7 @@ final class DeadLatents implements AutoCloseable {
         dead.encoder.encode(vectors, used, Math.min(budget, dead.latents.length), codes);
         float scale = settings.weight() / ((float) used * dHead);
         workers.forEach((used + SaeTrainer.ROW_TASK - 1) / SaeTrainer.ROW_TASK, (task, worker) -> {
-            float[] scratch = new float[Lanes.LENGTH];
+            float[] scratch = new float[gradients.scratch()];
             int end = Math.min(used, (task + 1) * SaeTrainer.ROW_TASK);
             for (int row = task * SaeTrainer.ROW_TASK; row < end; row++) {
                 long last = ((long) row * main.groups() + main.groups() - 1) * dHead;

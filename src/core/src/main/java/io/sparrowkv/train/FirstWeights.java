@@ -20,6 +20,9 @@ final class FirstWeights {
      */
     private static final double NOISE = 0.05;
 
+    /** Vectors of the median: more change it by less than training does in its first steps. */
+    private static final int MEDIAN_ROWS = 4096;
+
     private final Dictionary dictionary;
     private final TrainerSettings settings;
     private final int dHead;
@@ -36,7 +39,7 @@ final class FirstWeights {
      * @param codes room for a batch
      */
     void write(MemorySegment sample, int rows, TopKEncoder encoder, CodeBatch codes) {
-        double[] centre = GeometricMedian.of(sample, rows, dHead);
+        double[] centre = GeometricMedian.of(sample, Math.min(rows, MEDIAN_ROWS), dHead);
         for (int i = 0; i < dHead; i++) {
             dictionary.decoderBias().setAtIndex(JAVA_FLOAT, i, (float) centre[i]);
         }
@@ -60,7 +63,6 @@ final class FirstWeights {
     private void writeAtoms(MemorySegment sample, int rows, double[] centre) {
         Random random = new Random(settings.seed());
         MemorySegment atoms = dictionary.decoderWeights();
-        float[] scratch = new float[Lanes.LENGTH];
         for (int latent = 0; latent < dictionary.latents(); latent++) {
             long atom = (long) latent * dHead;
             for (int i = 0; i < dHead; i++) {
@@ -80,7 +82,7 @@ final class FirstWeights {
                     atoms.setAtIndex(JAVA_FLOAT, atom + i, (float) (x + noise * gaussian));
                 }
             }
-            Lanes.normalise(atoms, atom, dHead, scratch);
+            Lanes.normalise(atoms, atom, dHead);
         }
     }
 

@@ -5,6 +5,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -15,6 +16,11 @@ final class Lanes {
     static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
     static final int LENGTH = SPECIES.length();
     static final ByteOrder ORDER = ByteOrder.nativeOrder();
+
+    private static final VectorShuffle<Float> BY_8 = VectorShuffle.fromOp(SPECIES, lane -> (lane + 8) % LENGTH);
+    private static final VectorShuffle<Float> BY_4 = VectorShuffle.fromOp(SPECIES, lane -> (lane + 4) % LENGTH);
+    private static final VectorShuffle<Float> BY_2 = VectorShuffle.fromOp(SPECIES, lane -> (lane + 2) % LENGTH);
+    private static final VectorShuffle<Float> BY_1 = VectorShuffle.fromOp(SPECIES, lane -> (lane + 1) % LENGTH);
 
     private Lanes() {}
 
@@ -43,23 +49,23 @@ final class Lanes {
         return SPECIES.indexInRange(column, width);
     }
 
-    /**
-     * Sum of the lanes, by halves.
-     *
-     * @param scratch room for {@link #LENGTH} floats, the caller's own
-     */
-    static float sum(FloatVector vector, float[] scratch) {
-        vector.intoArray(scratch, 0);
-        for (int half = LENGTH / 2; half > 0; half /= 2) {
-            for (int i = 0; i < half; i++) {
-                scratch[i] += scratch[i + half];
-            }
+    /** Sum of the lanes: each half is added to the other in registers until one lane holds it. */
+    static float sum(FloatVector vector) {
+        FloatVector sum = vector;
+        if (LENGTH >= 16) {
+            sum = sum.add(sum.rearrange(BY_8));
         }
-        return scratch[0];
+        if (LENGTH >= 8) {
+            sum = sum.add(sum.rearrange(BY_4));
+        }
+        if (LENGTH >= 4) {
+            sum = sum.add(sum.rearrange(BY_2));
+        }
+        return sum.add(sum.rearrange(BY_1)).lane(0);
     }
 
     /** Σ a_i b_i over {@code width} floats. */
-    static float dot(MemorySegment a, long aIndex, MemorySegment b, long bIndex, int width, float[] scratch) {
+    static float dot(MemorySegment a, long aIndex, MemorySegment b, long bIndex, int width) {
         FloatVector sum0 = zero();
         FloatVector sum1 = zero();
         int i = 0;
@@ -71,7 +77,7 @@ final class Lanes {
             VectorMask<Float> mask = within(i, width);
             sum0 = load(a, aIndex + i, mask).fma(load(b, bIndex + i, mask), sum0);
         }
-        return sum(sum0.add(sum1), scratch);
+        return sum(sum0.add(sum1));
     }
 
     /** y_i += scale · x_i over {@code width} floats. */
@@ -88,15 +94,19 @@ final class Lanes {
 
     /** y_i = scale · x_i over {@code count} floats; x and y may be the same. */
     static void scale(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, long count) {
-        for (long i = 0; i < count; i += LENGTH) {
+        long i = 0;
+        for (; i + LENGTH <= count; i += LENGTH) {
+            store(load(x, xIndex + i).mul(scale), y, yIndex + i);
+        }
+        if (i < count) {
             VectorMask<Float> mask = SPECIES.indexInRange(i, count);
             store(load(x, xIndex + i, mask).mul(scale), y, yIndex + i, mask);
         }
     }
 
     /** Divides a row by its length; a row of zeros becomes the first unit vector. */
-    static void normalise(MemorySegment row, long index, int width, float[] scratch) {
-        float squared = dot(row, index, row, index, width, scratch);
+    static void normalise(MemorySegment row, long index, int width) {
+        float squared = dot(row, index, row, index, width);
         if (squared > Float.MIN_NORMAL && Float.isFinite(squared)) {
             scale(row, index, (float) (1 / Math.sqrt(squared)), row, index, width);
         } else if (squared <= Float.MIN_NORMAL) {

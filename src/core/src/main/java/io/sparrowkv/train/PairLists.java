@@ -63,22 +63,23 @@ final class PairLists {
         return starts[atom + 1];
     }
 
-    /** The row of the batch. */
-    int row(int entry) {
-        return rows[entry];
+    /** Of each entry the row of the batch. */
+    int[] rows() {
+        return rows;
     }
 
-    /** Which row of {@link RowGradients#gradients}, seen as {@code [rows * groups, dHead]}, the pair feels. */
-    int gradient(int entry) {
-        return gradients[entry];
+    /** Of each entry which row of {@link RowGradients#gradients}, seen as {@code [rows * groups, dHead]}, the pair feels. */
+    int[] gradients() {
+        return gradients;
     }
 
-    float coefficient(int entry) {
-        return coefficients[entry];
+    /** Of each entry the pair's coefficient. */
+    float[] coefficients() {
+        return coefficients;
     }
 
-    /** ∂L/∂z. */
-    float coefficientGradient(int entry) {
-        return coefficientGradients[entry];
+    /** Of each entry ∂L/∂z. */
+    float[] coefficientGradients() {
+        return coefficientGradients;
     }
 }

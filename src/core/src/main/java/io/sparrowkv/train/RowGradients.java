@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import io.sparrowkv.encode.CodeBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
@@ -54,6 +55,11 @@ final class RowGradients {
         return budgets.length;
     }
 
+    /** Floats of scratch that {@link #compute} needs. */
+    int scratch() {
+        return groups() * Lanes.LENGTH;
+    }
+
     /** The group that a pair belongs to by its place in the code. */
     int groupOf(int pair) {
         return groupOfPair[pair];
@@ -82,7 +88,7 @@ final class RowGradients {
      * @param atoms {@code [latents, dHead]}
      * @param bias {@code [dHead]}, part of every reconstruction
      * @param scale of the loss
-     * @param scratch {@link Lanes#LENGTH} floats
+     * @param scratch {@link #scratch()} floats of this worker's own
      */
     void compute(
             int row,
@@ -95,24 +101,26 @@ final class RowGradients {
         int count = codes.count(row);
         long firstPair = (long) row * codes.budget();
         long firstGradient = (long) row * groups() * dHead;
-        for (int g = 0; g < groups(); g++) {
-            errors.setAtIndex(JAVA_FLOAT, (long) row * groups() + g, 0f);
-        }
+        Arrays.fill(scratch, 0f);
         int column = 0;
         for (; column + 4 * Lanes.LENGTH <= dHead; column += 4 * Lanes.LENGTH) {
             residuals4(row, column, count, firstPair, firstGradient, targets, codes, atoms, bias);
             for (int i = 0; i < 4; i++) {
-                accumulate(row, column + i * Lanes.LENGTH, firstGradient, scale, scratch);
+                accumulate(column + i * Lanes.LENGTH, firstGradient, scale, scratch);
             }
         }
         for (; column < dHead; column += Lanes.LENGTH) {
             residuals1(row, column, count, firstPair, firstGradient, targets, codes, atoms, bias);
-            accumulate(row, column, firstGradient, scale, scratch);
+            accumulate(column, firstGradient, scale, scratch);
+        }
+        for (int g = 0; g < groups(); g++) {
+            FloatVector square = FloatVector.fromArray(Lanes.SPECIES, scratch, g * Lanes.LENGTH);
+            errors.setAtIndex(JAVA_FLOAT, (long) row * groups() + g, Lanes.sum(square));
         }
         for (int pair = 0; pair < count; pair++) {
             long atom = codes.indices().getAtIndex(JAVA_INT, firstPair + pair);
-            float gradient = Lanes.dot(
-                    gradients, firstGradient + (long) groupOfPair[pair] * dHead, atoms, atom * dHead, dHead, scratch);
+            float gradient =
+                    Lanes.dot(gradients, firstGradient + (long) groupOfPair[pair] * dHead, atoms, atom * dHead, dHead);
             coefficientGradients.setAtIndex(JAVA_FLOAT, firstPair + pair, gradient);
         }
     }
@@ -182,16 +190,15 @@ final class RowGradients {
         }
     }
 
-    /** Adds up the residuals' squares and turns them, last group first, into G. */
-    private void accumulate(int row, int column, long firstGradient, float scale, float[] scratch) {
+    /** Adds up the residuals' squares, lane by lane, and turns the residuals, last group first, into G. */
+    private void accumulate(int column, long firstGradient, float scale, float[] squares) {
         VectorMask<Float> mask = Lanes.within(column, dHead);
         FloatVector sum = Lanes.zero();
         for (int g = groups() - 1; g >= 0; g--) {
             long at = firstGradient + (long) g * dHead + column;
             FloatVector residual = Lanes.load(gradients, at, mask);
-            long error = (long) row * groups() + g;
-            float squares = Lanes.sum(residual.mul(residual), scratch);
-            errors.setAtIndex(JAVA_FLOAT, error, errors.getAtIndex(JAVA_FLOAT, error) + squares);
+            FloatVector square = FloatVector.fromArray(Lanes.SPECIES, squares, g * Lanes.LENGTH);
+            residual.fma(residual, square).intoArray(squares, g * Lanes.LENGTH);
             sum = residual.fma(FloatVector.broadcast(Lanes.SPECIES, -2 * scale * weights[g]), sum);
             Lanes.store(sum, gradients, at, mask);
         }

@@ -25,7 +25,7 @@ public final class SaeTrainer implements AutoCloseable {
     /** Latents of one task. */
     private static final int ATOM_TASK = 32;
 
-    /** Vectors from which the first weights are made: more change the median by less than training does in its first steps. */
+    /** Least number of vectors from which the first weights are made, where there are as many. */
     static final int SAMPLE = 8192;
 
     private final TrainerSettings settings;
@@ -40,6 +40,7 @@ public final class SaeTrainer implements AutoCloseable {
     private final Adam adam = new Adam();
     private final TrainerState state;
     private final AtomUpdates.Gradient[] scratch;
+    private final float[][] rowScratch;
     private final MemorySegment rowSums;
     private final MemorySegment atomSums;
     private final MemorySegment centreGradient;
@@ -65,6 +66,7 @@ public final class SaeTrainer implements AutoCloseable {
         this.state = new TrainerState(arena, dictionary);
         this.scratch = new AtomUpdates.Gradient[workers.threads()];
         Arrays.setAll(scratch, worker -> new AtomUpdates.Gradient(arena, dHead));
+        this.rowScratch = new float[workers.threads()][rowGradients.scratch()];
         this.rowSums = arena.allocate((long) tasks(batch, ROW_TASK) * dHead * Float.BYTES, 64);
         this.atomSums = arena.allocate((long) tasks(latents, ATOM_TASK) * dHead * Float.BYTES, 64);
         this.centreGradient = arena.allocate((long) dHead * Float.BYTES, 64);
@@ -186,7 +188,7 @@ public final class SaeTrainer implements AutoCloseable {
         zero(rowSums, task);
         int end = Math.min(rows, (task + 1) * ROW_TASK);
         for (int row = task * ROW_TASK; row < end; row++) {
-            rowGradients.compute(row, vectors, codes, atoms, bias, scale, scratch[worker].scratch);
+            rowGradients.compute(row, vectors, codes, atoms, bias, scale, rowScratch[worker]);
             // The first group's gradient sums over every budget, and b_dec is part of every reconstruction.
             long all = (long) row * rowGradients.groups() * dHead;
             Lanes.addScaled(rowSums, (long) task * dHead, 1, rowGradients.gradients(), all, dHead);
@@ -204,11 +206,11 @@ public final class SaeTrainer implements AutoCloseable {
                 continue;
             }
             long row = (long) latent * dHead;
-            float along = Lanes.dot(gradient.decoder, 0, atoms, row, dHead, gradient.scratch);
+            float along = Lanes.dot(gradient.decoder, 0, atoms, row, dHead);
             Lanes.addScaled(gradient.decoder, 0, -along, atoms, row, dHead);
             int update = state.updated(latent);
             adam.update(atoms, state.decoder(), row, gradient.decoder, dHead, rate, update);
-            Lanes.normalise(atoms, row, dHead, gradient.scratch);
+            Lanes.normalise(atoms, row, dHead);
             adam.update(dictionary.encoderWeights(), state.encoder(), row, gradient.encoder, dHead, rate, update);
             adam.update(dictionary.encoderBias(), state.encoderBias(), latent, gradient.bias, 1, rate, update);
         }
