@@ -1,18 +1,24 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.AttentionThroughput;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.cli.AttentionMeasurement.Workload;
+import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.report.Quantities;
 import io.sparrowkv.report.Report;
 import io.sparrowkv.report.TextTable;
+import io.sparrowkv.llm.model.MemoryNeed;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -23,6 +29,8 @@ import picocli.CommandLine.Option;
         description = "Measure one layer's attention over codes: one token that reads a long context.",
         sortOptions = false)
 final class BenchAttentionCommand implements Runnable {
+    private static final double ROPE_THETA = 10_000;
+
     @Option(
             names = "--tokens",
             paramLabel = "N",
@@ -91,24 +99,51 @@ final class BenchAttentionCommand implements Runnable {
         }
         contexts.forEach(tokens -> Check.range("--tokens", tokens, 1, 1 << 24));
         CacheOptions options = budgets.options(threads.count());
-        List<AttentionMeasurement> results = new ArrayList<>();
-        try (EncoderBackend backend = Encoders.start(encoder, threads.count())) {
+        AttentionShape shape = AttentionShape.of(1, heads, kvHeads, dHead);
+        RotaryEmbedding rotary = RotaryEmbedding.plain(dHead, ROPE_THETA);
+        List<AttentionThroughput> results = new ArrayList<>();
+        double difference;
+        try (EncoderBackend backend = Encoders.start(encoder, threads.count());
+                DictionarySet dictionaries = RandomDictionaries.set(1, 0, rope, dHead, latents, latents, seed)) {
+            options.validate(shape, dictionaries);
+            difference = AttentionCheck.largestDifference(shape, ROPE_THETA, dictionaries, backend, options, seed);
             for (int tokens : contexts) {
-                Workload work = new Workload(heads, kvHeads, dHead, latents, rope, tokens, options, seed);
-                results.add(AttentionMeasurement.of(backend, work, Median.duration(seconds)));
+                CacheMemory.require(shape, options, tokens);
+                results.add(AttentionThroughput.measure(
+                        shape,
+                        rotary,
+                        dictionaries,
+                        backend,
+                        options,
+                        tokens,
+                        1,
+                        Check.seconds(seconds),
+                        MemoryNeed.available(),
+                        seed));
             }
         }
         output.emit(new Result(
-                "bench attention", threads.count(), heads, kvHeads, dHead, latents, rope.label(), options, results));
-        for (AttentionMeasurement result : results) {
-            if (!result.agrees()) {
-                throw new IllegalStateException("attention over " + result.tokens() + " tokens is off by "
-                        + Quantities.digits(result.largestDifference()) + " from its definition: do not trust it");
-            }
+                "bench attention",
+                threads.count(),
+                heads,
+                kvHeads,
+                dHead,
+                latents,
+                rope.label(),
+                options,
+                difference,
+                results));
+        if (difference > AttentionCheck.TOLERANCE) {
+            throw new IllegalStateException("attention is off by " + Quantities.digits(difference)
+                    + " from its definition: do not trust it");
         }
     }
 
-    /** The measured contexts. */
+    /**
+     * The measured contexts.
+     *
+     * @param largestDifference from attention over the decoded vectors, relative to the largest output, over a short sequence
+     */
     record Result(
             String command,
             int threads,
@@ -118,33 +153,32 @@ final class BenchAttentionCommand implements Runnable {
             int latents,
             String rope,
             CacheOptions options,
-            List<AttentionMeasurement> contexts)
+            double largestDifference,
+            List<AttentionThroughput> contexts)
             implements Report {
         @Override
         public void print(PrintWriter out) {
             out.printf(
-                    "one layer, %d query heads on %d KV heads of %d, %d atoms, keys %s RoPE, budgets %d/%d, window %d, sinks %d, %d threads%n%n",
-                    heads,
-                    kvHeads,
-                    dHead,
-                    latents,
-                    rope.equals("pre") ? "before" : "after",
-                    options.read().key(),
-                    options.read().value(),
+                    "one layer, %d query heads on %d KV heads of %d, %d atoms, keys %s RoPE%n",
+                    heads, kvHeads, dHead, latents, rope.equals("pre") ? "before" : "after");
+            out.printf(
+                    "budgets %s, window %d, sinks %d, %d threads; off by %s from attention over the decoded vectors%n%n",
+                    BudgetText.of(options),
                     options.window(),
                     options.sinks(),
-                    threads);
-            TextTable table = TextTable.columns(
-                    "context", "a token's attention", "read in chunks", "cache", "dense fp16", "difference");
-            for (AttentionMeasurement result : contexts) {
+                    threads,
+                    String.format(Locale.ROOT, "%.1e", largestDifference));
+            TextTable table =
+                    TextTable.columns("context", "a token p50", "p99", "read in chunks", "cache", "dense fp16");
+            for (AttentionThroughput result : contexts) {
                 CacheBytes bytes = result.bytes();
                 table.row(
-                        Quantities.count(result.tokens()),
-                        Quantities.digits(result.queryMicros()) + " µs",
-                        Quantities.rate(result.fillTokensPerSecond(), "tokens"),
+                        Quantities.count(result.context()),
+                        Quantities.digits(result.p50Micros()) + " µs",
+                        Quantities.digits(result.p99Micros()) + " µs",
+                        Quantities.rate(result.fillVectorsPerSecond(), "vectors"),
                         Quantities.bytes(bytes.total()),
-                        Quantities.bytes(bytes.denseFp16()),
-                        "%.1e".formatted(result.largestDifference()));
+                        Quantities.bytes(bytes.denseFp16()));
             }
             table.print(out);
         }

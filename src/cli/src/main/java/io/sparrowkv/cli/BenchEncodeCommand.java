@@ -82,7 +82,7 @@ final class BenchEncodeCommand implements Runnable {
             for (String name : chosen()) {
                 try (EncoderBackend backend = Encoders.start(name, threads.count())) {
                     results.add(EncodeThroughput.measure(
-                            backend, dictionary, budget, rows, Median.duration(seconds), seed + 1));
+                            backend, dictionary, budget, rows, Check.seconds(seconds), seed + 1));
                 }
             }
         }

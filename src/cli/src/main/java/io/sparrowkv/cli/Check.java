@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.io.InvalidInputException;
+import java.time.Duration;
 
 /** Checks of option values that name the option, the value and what is allowed. */
 final class Check {
@@ -19,5 +20,17 @@ final class Check {
             throw new InvalidInputException(option + " " + value + ": must be " + allowed);
         }
         return value;
+    }
+
+    /**
+     * Measured time as {@code --seconds} gives it.
+     *
+     * @throws InvalidInputException when it is no time that a person would wait
+     */
+    static Duration seconds(double seconds) {
+        if (!(seconds > 0 && seconds <= 3600)) {
+            throw new InvalidInputException("--seconds " + seconds + ": must be above 0, up to 3600");
+        }
+        return Duration.ofNanos((long) (seconds * 1e9));
     }
 }

@@ -1,5 +1,6 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.cli.InfoReport.DictionariesInfo;
 import io.sparrowkv.cli.InfoReport.EncoderInfo;
 import io.sparrowkv.cli.InfoReport.ModelInfo;
 import io.sparrowkv.encode.EncoderBackend;
@@ -7,6 +8,7 @@ import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.EncoderUnavailableException;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.llm.model.ModelDescription;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,6 +31,12 @@ final class InfoCommand implements Runnable {
             description = "Hugging Face folder of the model (default: the bundled one).")
     private Optional<Path> model = Optional.empty();
 
+    @Option(
+            names = "--dictionaries",
+            paramLabel = "DIR",
+            description = "Dictionaries (default: the folder 'dictionaries' in the model's).")
+    private Optional<Path> dictionaries = Optional.empty();
+
     @Option(names = "--measure", description = "Measure how fast each encoder is, about a second each.")
     private boolean measure;
 
@@ -40,10 +48,13 @@ final class InfoCommand implements Runnable {
 
     @Override
     public void run() {
-        Optional<ModelInfo> found = model.map(Optional::of)
-                .orElseGet(Home::bundledModel)
-                .map(folder -> ModelInfo.of(folder, ModelDescription.read(folder)));
-        output.emit(new InfoReport("info", Version.number(), Machine.probe(), encoders(), found));
+        Optional<Path> folder = model.or(Home::bundledModel);
+        Optional<ModelInfo> found = folder.map(path -> ModelInfo.of(path, ModelDescription.read(path)));
+        Optional<DictionariesInfo> set = dictionaries
+                .or(() -> folder.map(path -> path.resolve(DictionaryArguments.FOLDER))
+                        .filter(Files::isDirectory))
+                .map(DictionariesInfo::read);
+        output.emit(new InfoReport("info", Version.number(), Machine.probe(), encoders(), found, set));
     }
 
     private List<EncoderInfo> encoders() {

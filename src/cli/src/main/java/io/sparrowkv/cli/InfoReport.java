@@ -5,14 +5,24 @@ import io.sparrowkv.llm.model.ModelDescription;
 import io.sparrowkv.report.Quantities;
 import io.sparrowkv.report.Report;
 import io.sparrowkv.report.TextTable;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionaryFiles;
+import io.sparrowkv.sae.DictionaryManifest;
+import io.sparrowkv.sae.DictionarySet;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Everything there is to work with. */
 record InfoReport(
-        String command, String version, Machine machine, List<EncoderInfo> encoders, Optional<ModelInfo> model)
+        String command,
+        String version,
+        Machine machine,
+        List<EncoderInfo> encoders,
+        Optional<ModelInfo> model,
+        Optional<DictionariesInfo> dictionaries)
         implements Report {
     /**
      * An encoder and whether it can be used.
@@ -64,6 +74,47 @@ record InfoReport(
         }
     }
 
+    /**
+     * A model's dictionaries.
+     *
+     * @param path their folder
+     * @param modelFingerprint of the model they were trained on
+     * @param rope where keys were taken
+     * @param latents atoms of each dictionary, M; the largest, where they differ
+     * @param bytes of all weights in memory, fp32
+     */
+    record DictionariesInfo(
+            String path,
+            String model,
+            String modelFingerprint,
+            int sites,
+            int dHead,
+            int latents,
+            String rope,
+            long bytes,
+            String fingerprint,
+            Map<String, String> training) {
+        static DictionariesInfo read(Path folder) {
+            DictionaryManifest manifest = DictionaryFiles.readManifest(folder);
+            try (DictionarySet set = DictionaryFiles.read(folder)) {
+                return new DictionariesInfo(
+                        folder.toString(),
+                        manifest.modelName(),
+                        manifest.modelFingerprint(),
+                        set.bySite().size(),
+                        set.dHead(),
+                        set.bySite().values().stream()
+                                .mapToInt(Dictionary::latents)
+                                .max()
+                                .orElse(0),
+                        set.rope().label(),
+                        set.byteSize(),
+                        set.fingerprint(),
+                        manifest.training());
+            }
+        }
+    }
+
     @Override
     public void print(PrintWriter out) {
         out.println("Machine");
@@ -89,6 +140,7 @@ record InfoReport(
         table.print(out);
         out.println();
         model.ifPresentOrElse(found -> print(out, found), () -> out.println("Model\n  none given, none bundled"));
+        dictionaries.ifPresent(found -> print(out, found));
     }
 
     private static void print(PrintWriter out, ModelInfo model) {
@@ -109,5 +161,21 @@ record InfoReport(
                 Quantities.count(model.vocabulary()),
                 Quantities.count(model.context()));
         out.printf("  keys and values as dense fp16: %s a token%n", Quantities.bytes(model.denseFp16BytesPerToken()));
+    }
+
+    private static void print(PrintWriter out, DictionariesInfo dictionaries) {
+        out.printf("%nDictionaries %s%n", dictionaries.path());
+        out.printf(
+                "  of %s: %d sites, %s atoms of %d, keys %s RoPE, %s in memory, fingerprint %s%n",
+                dictionaries.model(),
+                dictionaries.sites(),
+                Quantities.count(dictionaries.latents()),
+                dictionaries.dHead(),
+                dictionaries.rope().equals("pre") ? "before" : "after",
+                Quantities.bytes(dictionaries.bytes()),
+                dictionaries.fingerprint());
+        dictionaries.training().entrySet().stream()
+                .sorted(Map.Entry.comparingByKey())
+                .forEach(entry -> out.printf("  %s: %s%n", entry.getKey(), entry.getValue()));
     }
 }

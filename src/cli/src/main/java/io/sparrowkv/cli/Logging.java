@@ -16,12 +16,13 @@ import org.slf4j.LoggerFactory;
  */
 public final class Logging extends ContextAwareBase implements Configurator {
     private static final String OWN = "io.sparrowkv";
+    private static final String GPU_PROBE = "ai.djl.util.cuda";
 
     @Override
     public ExecutionStatus configure(LoggerContext context) {
         PatternLayoutEncoder encoder = new PatternLayoutEncoder();
         encoder.setContext(context);
-        encoder.setPattern("sparrow: %replace(%level: ){'^INFO: ', ''}%msg%n");
+        encoder.setPattern("sparrow: %replace(%replace(%level: ){'^INFO: ', ''}){'^WARN: ', 'warning: '}%msg%n");
         encoder.start();
         ConsoleAppender<ILoggingEvent> stderr = new ConsoleAppender<>();
         stderr.setContext(context);
@@ -41,6 +42,8 @@ public final class Logging extends ContextAwareBase implements Configurator {
     private static void setLevels(LoggerContext context, int verbosity) {
         context.getLogger(Logger.ROOT_LOGGER_NAME)
                 .setLevel(verbosity == 0 ? Level.WARN : verbosity == 1 ? Level.INFO : Level.DEBUG);
+        // Everything runs on the CPU: that a machine's GPU cannot be used is no warning.
+        context.getLogger(GPU_PROBE).setLevel(verbosity == 0 ? Level.ERROR : Level.WARN);
         context.getLogger(OWN).setLevel(verbosity == 0 ? Level.INFO : verbosity == 1 ? Level.DEBUG : Level.TRACE);
     }
 }

@@ -1,10 +1,13 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.DictionaryFiles;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 
 /** Looks at where results will go before the work begins, so that none is done in vain. */
 final class OutputPaths {
@@ -27,6 +30,36 @@ final class OutputPaths {
             String reason = e instanceof AccessDeniedException ? "permission denied" : e.toString();
             throw new InvalidInputException(
                     target + ": cannot be written (" + reason + "); choose a folder that can be written", e);
+        }
+    }
+
+    /**
+     * Refuses a folder that dictionaries cannot be written to, or that holds something else.
+     *
+     * @throws InvalidInputException when it holds other files, or the folder above cannot be written
+     */
+    static void requireDictionaryFolder(Path folder) {
+        requireWritable(folder);
+        if (!Files.exists(folder) || Files.exists(folder.resolve(DictionaryFiles.MANIFEST))) {
+            return;
+        }
+        try (Stream<Path> files = Files.list(folder)) {
+            if (files.findAny().isPresent()) {
+                throw new InvalidInputException(
+                        folder
+                                + ": exists and holds no dictionaries; choose a new folder, or one with dictionaries to replace");
+            }
+        } catch (IOException e) {
+            throw new InvalidInputException(folder + ": is no folder that can be read; choose another place", e);
+        }
+    }
+
+    /** Removes a file that is no longer of use. */
+    static void deleteIfThere(Path file) {
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

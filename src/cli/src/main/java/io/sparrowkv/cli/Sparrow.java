@@ -22,7 +22,15 @@ import picocli.CommandLine.UnmatchedArgumentException;
         scope = ScopeType.INHERIT,
         versionProvider = Version.class,
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {InfoCommand.class, BenchCommand.class, EvalCommand.class, DemoCommand.class})
+        subcommands = {
+            DemoCommand.class,
+            GenerateCommand.class,
+            CaptureCommand.class,
+            TrainCommand.class,
+            EvalCommand.class,
+            BenchCommand.class,
+            InfoCommand.class
+        })
 public final class Sparrow {
     private static final String STACK_TRACE = "--stacktrace";
 

@@ -1,6 +1,5 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.capture.VectorSource;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.io.TextFile;
 import io.sparrowkv.llm.capture.ModelVectorSource;
@@ -39,7 +38,7 @@ final class VectorArguments {
     private Optional<Integer> maxTokens = Optional.empty();
 
     /** Vectors as they come from a model, and the model. */
-    record LiveVectors(VectorSource source, CausalLm lm) implements AutoCloseable {
+    record LiveVectors(ModelVectorSource source, CausalLm lm) implements AutoCloseable {
         @Override
         public void close() {
             source.close();

@@ -25,6 +25,7 @@ public final class Progress implements AutoCloseable {
     private final long started = System.nanoTime();
     private long lastLine = started;
     private long done;
+    private long shown = -1;
     private boolean closed;
 
     private Progress(String task, long total, String unit, PrintWriter err, boolean terminal) {
@@ -86,7 +87,7 @@ public final class Progress implements AutoCloseable {
         if (bar != null) {
             bar.close();
             err.println();
-        } else if (lastLine != started && done >= total) {
+        } else if (lastLine != started && done != shown) {
             line("");
         }
     }
@@ -97,6 +98,7 @@ public final class Progress implements AutoCloseable {
     }
 
     private void line(String note) {
+        shown = done;
         double seconds = (System.nanoTime() - started) / 1e9;
         double rate = done / seconds;
         String remaining = done == 0 || done >= total

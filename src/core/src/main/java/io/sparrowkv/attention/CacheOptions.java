@@ -5,6 +5,7 @@ import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.VectorKind;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -76,14 +77,17 @@ public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, 
         require("--sinks", sinks, 0, Integer.MAX_VALUE / 2);
         require("--threads", threads, 1, 1024);
         require("--queue", queue, 1, 1024);
-        requireLayers("--budget-key", shape, read.keyByLayer(), stored.keyByLayer());
-        requireLayers("--budget-value", shape, read.valueByLayer(), stored.valueByLayer());
+        for (Budgets budgets : List.of(read, stored)) {
+            requireLayers(shape, budgets.keyByLayer());
+            requireLayers(shape, budgets.valueByLayer());
+        }
         for (int layer = 0; layer < shape.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
                 int latents = smallestDictionary(shape, dictionaries, layer, kind);
                 String place = " of layer " + layer;
-                require("--store-budget-" + kind.label() + place, stored.of(layer, kind), 1, latents);
-                require("--budget-" + kind.label() + place, read.of(layer, kind), 1, stored.of(layer, kind));
+                int least = read.of(layer, kind);
+                require("--budget-" + kind.label() + place, least, 1, latents);
+                require("--stored-" + kind.label() + place, stored.of(layer, kind), least, latents);
             }
         }
     }
@@ -107,10 +111,8 @@ public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, 
         return latents;
     }
 
-    private static void requireLayers(
-            String option, AttentionShape shape, Map<Integer, Integer> read, Map<Integer, Integer> stored) {
-        read.keySet().forEach(layer -> require(option + ": layer", layer, 0, shape.layers() - 1));
-        stored.keySet().forEach(layer -> require(option + ": layer", layer, 0, shape.layers() - 1));
+    private static void requireLayers(AttentionShape shape, Map<Integer, Integer> byLayer) {
+        byLayer.keySet().forEach(layer -> require("--layer-budget: the layer", layer, 0, shape.layers() - 1));
     }
 
     private static void require(String what, int value, int least, int most) {

@@ -41,13 +41,18 @@ public final class RotaryEmbedding {
         this.tables = new Tables(0, MemorySegment.NULL, MemorySegment.NULL);
     }
 
-    /** The plain embedding: inverse frequencies theta^(−2i/dHead). */
+    /** The plain embedding. */
     public static RotaryEmbedding plain(int dHead, double theta) {
+        return new RotaryEmbedding(frequencies(dHead, theta));
+    }
+
+    /** The plain embedding's inverse frequencies, theta^(−2i/dHead), {@code [dHead / 2]}. */
+    public static float[] frequencies(int dHead, double theta) {
         float[] frequencies = new float[dHead / 2];
         for (int i = 0; i < frequencies.length; i++) {
             frequencies[i] = (float) (1.0 / Math.pow(theta, 2.0 * i / dHead));
         }
-        return new RotaryEmbedding(frequencies);
+        return frequencies;
     }
 
     /** Width of the vectors it turns. */

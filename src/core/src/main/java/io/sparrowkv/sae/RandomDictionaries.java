@@ -68,13 +68,8 @@ public final class RandomDictionaries {
     /** Normally distributed vectors, fp32 {@code [rows, dHead]}. */
     public static MemorySegment vectors(Arena arena, int rows, int dHead, long seed) {
         MemorySegment vectors = arena.allocate(Math.max(1, (long) rows * dHead) * Float.BYTES, 64);
-        fill(vectors, seed);
+        fill(vectors, 1f, new Random(seed));
         return vectors;
-    }
-
-    /** Fills a segment of fp32 with normally distributed numbers. */
-    public static void fill(MemorySegment floats, long seed) {
-        fill(floats, 1f, new Random(seed));
     }
 
     private static void fill(MemorySegment floats, float deviation, Random random) {

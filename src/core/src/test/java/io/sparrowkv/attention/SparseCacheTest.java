@@ -242,8 +242,8 @@ class SparseCacheTest {
     void refusesBudgetsAndOptionsOutOfRange() {
         AttentionShape shape = AttentionShape.of(2, 4, 2, 16);
         CacheOptions good = options(64, 4);
-        assertRefused(shape, good.withBudgets(Budgets.of(71, 16)), "--store-budget-key", "71", "70");
-        assertRefused(shape, good.withBudgets(Budgets.of(8, 17), Budgets.of(8, 16)), "--budget-value", "17", "16");
+        assertRefused(shape, good.withBudgets(Budgets.of(71, 16)), "--budget-key", "71", "70");
+        assertRefused(shape, good.withBudgets(Budgets.of(8, 17), Budgets.of(8, 16)), "--stored-value", "16", "17");
         assertRefused(shape, good.withBudgets(Budgets.of(0, 16)), "key", "0", "1");
         assertRefused(shape, good.withBudgets(Budgets.of(8, 16).with(2, VectorKind.KEY, 4)), "layer", "2");
         assertRefused(shape, good.withWindow(-1), "--window", "-1");

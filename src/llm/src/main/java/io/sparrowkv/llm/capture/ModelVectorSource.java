@@ -82,6 +82,11 @@ public final class ModelVectorSource implements VectorSource {
         return (tokens.length + origin.chunkTokens() - 1) / origin.chunkTokens();
     }
 
+    /** Number of tokens in all chunks. */
+    public int tokens() {
+        return tokens.length;
+    }
+
     /** Token ids of a chunk. */
     public int[] tokens(long chunk) {
         int from = Math.toIntExact(chunk * origin.chunkTokens());

@@ -1,0 +1,42 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.llm.model.MemoryNeed;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+
+/** What a sparse cache of some length will take, told before it is filled. */
+final class CacheMemory {
+    private CacheMemory() {}
+
+    /**
+     * Refuses a cache that will not fit.
+     *
+     * @param tokens length that its sequence grows to
+     * @throws io.sparrowkv.io.InvalidInputException when less memory is available
+     */
+    static void require(AttentionShape shape, CacheOptions options, int tokens) {
+        MemoryNeed.require(
+                "a sparse cache of " + tokens + " tokens",
+                bytesNeeded(shape, options, tokens),
+                "use a shorter context or smaller budgets");
+    }
+
+    /** Bytes of the codes, window and sinks of a sequence. */
+    static long bytesNeeded(AttentionShape shape, CacheOptions options, int tokens) {
+        long blocks = tokens / CodeBlockLayout.TOKENS;
+        long codes = 0;
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                Site site = Site.of(layer, kind);
+                int budget = options.stored().of(layer, kind);
+                codes += blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget).byteSize();
+            }
+        }
+        long denseTokens = Math.min(tokens, (long) options.window() + options.sinks() + CodeBlockLayout.TOKENS);
+        // Dense tokens are kept as fp32, twice the bytes of fp16.
+        return codes + 2 * denseTokens * shape.denseFp16BytesPerToken();
+    }
+}

@@ -1,0 +1,163 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.cli.CacheArguments.Codec;
+import io.sparrowkv.llm.generate.Generation;
+import io.sparrowkv.llm.generate.GenerationListener;
+import io.sparrowkv.llm.generate.GenerationRequest;
+import io.sparrowkv.llm.generate.Generator;
+import io.sparrowkv.llm.generate.Sampling;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.llm.model.DenseKvCache;
+import io.sparrowkv.llm.model.KvCache;
+import io.sparrowkv.llm.model.Libtorch;
+import io.sparrowkv.llm.model.MemoryNeed;
+import io.sparrowkv.llm.model.SparseKvCache;
+import io.sparrowkv.llm.tokenizer.TextTokenizer;
+import io.sparrowkv.report.Progress;
+import java.nio.file.Path;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** Continues a prompt with a dense or a sparse cache. */
+@Command(
+        name = "generate",
+        description = "Continue a prompt: text on stdout as it comes, a report on stderr at the end.",
+        sortOptions = false)
+final class GenerateCommand implements Runnable {
+    @Mixin
+    private ModelArguments model;
+
+    @Mixin
+    private PromptArguments prompt;
+
+    @Option(
+            names = "--max-tokens",
+            paramLabel = "N",
+            defaultValue = "128",
+            description = "Most tokens to generate (default: 128).")
+    private int maxTokens;
+
+    @Option(
+            names = "--temperature",
+            paramLabel = "T",
+            defaultValue = "0",
+            description = "0 takes the likeliest token; above, tokens are drawn (default: 0).")
+    private double temperature;
+
+    @Option(
+            names = "--top-k",
+            paramLabel = "K",
+            defaultValue = "0",
+            description = "Draw from the K likeliest, 0 from all (default: 0).")
+    private int topK;
+
+    @Option(
+            names = "--top-p",
+            paramLabel = "P",
+            defaultValue = "1",
+            description = "Draw from the likeliest that together reach P (default: 1).")
+    private double topP;
+
+    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "Seed of the draws (default: 0).")
+    private long seed;
+
+    @Option(names = "--stop", paramLabel = "TEXT", description = "End before this text; may be repeated.")
+    private List<String> stops = List.of();
+
+    @Option(
+            names = "--prefill-chunk",
+            paramLabel = "N",
+            description = "Tokens of the prompt read at once (default: 512); changes speed and memory, not the result.")
+    private int prefillChunk = GenerationRequest.DEFAULT_PREFILL_CHUNK;
+
+    @Mixin
+    private CacheArguments cache;
+
+    @Mixin
+    private OutputArguments output;
+
+    @Override
+    public void run() {
+        Check.range("--max-tokens", maxTokens, 1, Integer.MAX_VALUE);
+        Check.range("--prefill-chunk", prefillChunk, 1, Integer.MAX_VALUE);
+        Sampling sampling = new Sampling(temperature, topK, topP, seed);
+        Path folder = model.folder();
+        Libtorch.useThreads(cache.threads());
+        try (CausalLm lm = CausalLm.load(folder);
+                TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary())) {
+            GenerationRequest request = new GenerationRequest(
+                    tokenizer.encode(prompt.text(), true),
+                    maxTokens,
+                    sampling,
+                    stops,
+                    true,
+                    model.maxContext(lm.config().maxPositions()),
+                    prefillChunk);
+            Generator.requireContext(lm, request);
+            Generator generator = new Generator(lm, tokenizer);
+            GenerateReport report =
+                    cache.codec() == Codec.F16 ? dense(lm, generator, request) : sparse(lm, generator, request);
+            if (output.json()) {
+                output.emit(report);
+            } else {
+                output.out().println();
+                output.out().flush();
+                output.err().println();
+                report.print(output.err());
+                output.err().flush();
+            }
+        }
+    }
+
+    private GenerateReport dense(CausalLm lm, Generator generator, GenerationRequest request) {
+        int tokens = request.contextTokens();
+        MemoryNeed.require(
+                "a dense cache of " + tokens + " tokens",
+                DenseKvCache.bytesNeeded(lm.config().attentionShape(), tokens),
+                "use a shorter context or --codec sparse");
+        try (DenseKvCache dense = new DenseKvCache(lm.config().attentionShape(), tokens)) {
+            Generation generation = generate(generator, request, dense);
+            return GenerateReport.dense(lm, generation, dense.length());
+        }
+    }
+
+    private GenerateReport sparse(CausalLm lm, Generator generator, GenerationRequest request) {
+        CacheOptions options = cache.options();
+        try (SparseCaches caches = SparseCaches.open(lm, cache.dictionaries())) {
+            AttentionShape shape = lm.config().attentionShape();
+            options.validate(shape, caches.dictionaries());
+            CacheMemory.require(shape, options, request.contextTokens());
+            try (SparseKvCache sparse = caches.newCache(options)) {
+                Generation generation = generate(generator, request, sparse);
+                return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders());
+            }
+        }
+    }
+
+    private Generation generate(Generator generator, GenerationRequest request, KvCache kvCache) {
+        boolean silent = output.json();
+        try (Progress progress = Progress.start("prompt", request.prompt().length, "tokens", output.err())) {
+            return generator.generate(request, kvCache, new GenerationListener() {
+                @Override
+                public void text(String text) {
+                    if (!silent) {
+                        output.out().print(text);
+                        output.out().flush();
+                    }
+                }
+
+                @Override
+                public void prefilled(int tokens, int all) {
+                    progress.at(tokens, "");
+                    if (tokens == all) {
+                        progress.close();
+                    }
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,112 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.CacheBytes;
+import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.llm.generate.Generation;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.report.Quantities;
+import io.sparrowkv.report.Report;
+import java.io.PrintWriter;
+import java.time.Duration;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * What a generation was and what it cost.
+ *
+ * @param end why it ended
+ * @param cacheTokens tokens that the cache holds
+ * @param cacheBytes bytes of the cache's contents; of a dense cache fp32, as libtorch computes on the CPU
+ * @param denseFp16Bytes what the same tokens take in a dense fp16 cache
+ * @param parts of a sparse cache
+ */
+record GenerateReport(
+        String command,
+        String model,
+        String codec,
+        Optional<String> encoder,
+        String text,
+        String end,
+        int promptTokens,
+        int generatedTokens,
+        double secondsToFirstToken,
+        double prefillTokensPerSecond,
+        double decodeTokensPerSecond,
+        int cacheTokens,
+        long cacheBytes,
+        long denseFp16Bytes,
+        Optional<CacheBytes> parts)
+        implements Report {
+    static GenerateReport dense(CausalLm lm, Generation generation, int cacheTokens) {
+        long denseFp16 = cacheTokens * lm.config().attentionShape().denseFp16BytesPerToken();
+        return of(
+                lm,
+                generation,
+                "f16",
+                Optional.empty(),
+                cacheTokens,
+                generation.cacheBytes(),
+                denseFp16,
+                Optional.empty());
+    }
+
+    static GenerateReport sparse(CausalLm lm, Generation generation, CacheBytes bytes, EncoderBackend encoder) {
+        String used = encoder.name() + " (" + encoder.description() + ")";
+        return of(
+                lm,
+                generation,
+                "sparse",
+                Optional.of(used),
+                bytes.tokens(),
+                bytes.total(),
+                bytes.denseFp16(),
+                Optional.of(bytes));
+    }
+
+    private static GenerateReport of(
+            CausalLm lm,
+            Generation generation,
+            String codec,
+            Optional<String> encoder,
+            int cacheTokens,
+            long cacheBytes,
+            long denseFp16Bytes,
+            Optional<CacheBytes> parts) {
+        return new GenerateReport(
+                "generate",
+                lm.folder().toString(),
+                codec,
+                encoder,
+                generation.text(),
+                generation.end().name().toLowerCase(Locale.ROOT),
+                generation.promptTokens(),
+                generation.tokens().length,
+                generation.secondsToFirstToken(),
+                generation.prefillTokensPerSecond(),
+                generation.decodeTokensPerSecond(),
+                cacheTokens,
+                cacheBytes,
+                denseFp16Bytes,
+                parts);
+    }
+
+    @Override
+    public void print(PrintWriter out) {
+        out.printf(
+                "%s: prompt %s tokens, first token after %s (%s), then %d at %s, ended by %s%n",
+                codec,
+                Quantities.count(promptTokens),
+                Quantities.time(Duration.ofNanos((long) (1e9 * secondsToFirstToken))),
+                Quantities.rate(prefillTokensPerSecond, "tokens"),
+                generatedTokens - 1,
+                Quantities.rate(decodeTokensPerSecond, "tokens"),
+                end.replace('_', ' '));
+        encoder.ifPresent(used -> out.println("encoder: " + used));
+        out.printf("cache of %s tokens:%n", Quantities.count(cacheTokens));
+        parts.ifPresentOrElse(
+                bytes -> CacheBytesTable.print(bytes, out),
+                () -> out.printf(
+                        "  %s as computed (fp32); in fp16 %s%n",
+                        Quantities.bytes(cacheBytes), Quantities.bytes(denseFp16Bytes)));
+    }
+}
