@@ -54,7 +54,12 @@ final class AttentionCheck {
             cache.attend(0, queries, keys, values, tokens, output);
             double[] expected = new DecodedAttention(
                             shape, options, dictionaries, RotaryEmbedding.frequencies(shape.dHead(), ropeTheta))
-                    .attend(0, queries.toArray(JAVA_FLOAT), keys.toArray(JAVA_FLOAT), values.toArray(JAVA_FLOAT), tokens);
+                    .attend(
+                            0,
+                            queries.toArray(JAVA_FLOAT),
+                            keys.toArray(JAVA_FLOAT),
+                            values.toArray(JAVA_FLOAT),
+                            tokens);
             double scale = 0;
             double largest = 0;
             for (int i = 0; i < expected.length; i++) {

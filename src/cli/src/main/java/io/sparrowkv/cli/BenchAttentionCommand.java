@@ -8,10 +8,10 @@ import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.report.Quantities;
 import io.sparrowkv.report.Report;
 import io.sparrowkv.report.TextTable;
-import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
@@ -134,8 +134,8 @@ final class BenchAttentionCommand implements Runnable {
                 difference,
                 results));
         if (difference > AttentionCheck.TOLERANCE) {
-            throw new IllegalStateException("attention is off by " + Quantities.digits(difference)
-                    + " from its definition: do not trust it");
+            throw new IllegalStateException(
+                    "attention is off by " + Quantities.digits(difference) + " from its definition: do not trust it");
         }
     }
 

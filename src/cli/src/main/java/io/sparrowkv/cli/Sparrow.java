@@ -29,7 +29,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             TrainCommand.class,
             EvalCommand.class,
             BenchCommand.class,
-            InfoCommand.class
+            InfoCommand.class,
+            DevicesCommand.class
         })
 public final class Sparrow {
     private static final String STACK_TRACE = "--stacktrace";

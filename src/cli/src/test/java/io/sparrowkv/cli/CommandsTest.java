@@ -136,8 +136,7 @@ class CommandsTest {
                     "0.05",
                     "--json");
             assertThat(run.code()).as(run.err()).isZero();
-            assertThat(run.json().at("/largestDifference").asDouble())
-                    .isLessThan(1e-4);
+            assertThat(run.json().at("/largestDifference").asDouble()).isLessThan(1e-4);
             assertThat(run.json().at("/contexts/0/p50Micros").asDouble()).isPositive();
         }
     }

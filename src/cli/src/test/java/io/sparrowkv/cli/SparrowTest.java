@@ -23,6 +23,13 @@ class SparrowTest {
         assertThat(run.out()).containsPattern("sparrow \\d+\\.\\d+\\.\\d+");
     }
 
+    @Test
+    void devicesSaysWhatIsMissingWhereThereAreNone() {
+        Run run = Run.sparrow("devices"); // the command line's own class path holds no encoder with devices
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.out()).contains("no TornadoVM SDK was found; docs/tornadovm.md says how to install one");
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
