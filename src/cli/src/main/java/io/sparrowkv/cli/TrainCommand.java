@@ -173,7 +173,7 @@ final class TrainCommand implements Runnable {
         try (Interruption interruption = Interruption.watch();
                 EncoderBackend backend = Encoders.start(encoder, threads.count());
                 Workers workers = Workers.start("sparrow-train", threads.count());
-                TrainingRun run = new TrainingRun(source, settings(origin), backend, workers)) {
+                TrainingRun run = new TrainingRun(source, settings(source), backend, workers)) {
             if (resume) {
                 Checkpoints.restore(run, checkpoint);
                 output.err().printf("sparrow: going on after step %d%n", run.step());
@@ -235,7 +235,8 @@ final class TrainCommand implements Runnable {
         OutputPaths.deleteIfThere(checkpoint);
     }
 
-    private TrainingSettings settings(VectorOrigin origin) {
+    private TrainingSettings settings(VectorSource source) {
+        VectorOrigin origin = source.origin();
         List<Integer> chosen = layers.map(text -> LayerList.parse("--layers", text, origin.layers()))
                 .orElseGet(() -> IntStream.range(0, origin.layers()).boxed().toList());
         List<Site> sites = new ArrayList<>();
@@ -248,8 +249,10 @@ final class TrainCommand implements Runnable {
         }
         TrainerSettings trainer = new TrainerSettings(
                 latents, PrefixLoss.of(budgets), schedule(), AuxiliaryLoss.DEFAULT, Initialisation.DATA, seed);
-        return new TrainingSettings(
-                sites, rope, trainer, TrainingSettings.DEFAULT_BUFFER_ROWS, TrainingSettings.DEFAULT_HELD_OUT_ROWS);
+        // More rows than the source has would only be the same ones again.
+        long rows = source.chunks() * origin.chunkTokens() * (perHead ? 1 : origin.kvHeads());
+        int bufferRows = (int) Math.min(rows, TrainingSettings.DEFAULT_BUFFER_ROWS);
+        return new TrainingSettings(sites, rope, trainer, bufferRows, TrainingSettings.DEFAULT_HELD_OUT_ROWS);
     }
 
     private Schedule schedule() {

@@ -59,7 +59,7 @@ public record PlantedFacts(String text, List<Fact> facts) {
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < paragraphs.size(); i++) {
             text.append(paragraphs.get(i)).append('\n');
-            if (facts.size() < count && i + 1 == (facts.size() + 1) * paragraphs.size() / (count + 1)) {
+            if (facts.size() < count && i + 1 >= (facts.size() + 1) * paragraphs.size() / (count + 1)) {
                 String number = String.valueOf(10_000 + random.nextInt(90_000));
                 facts.add(new Fact(names.get(facts.size()), number));
                 text.append(facts.getLast().statement()).append('\n');

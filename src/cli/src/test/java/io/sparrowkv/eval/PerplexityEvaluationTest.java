@@ -65,8 +65,7 @@ class PerplexityEvaluationTest {
         PerplexityEvaluation.Result atOnce = run(OPTIONS, CONTEXT);
         PerplexityEvaluation.Result inPieces = run(OPTIONS, 37);
         assertThat(atOnce.comparison().meanKl()).isGreaterThan(1e-3);
-        assertThat(inPieces.comparison().meanKl())
-                .isCloseTo(atOnce.comparison().meanKl(), within(1e-4));
+        assertThat(inPieces.comparison().meanKl()).isCloseTo(atOnce.comparison().meanKl(), within(1e-4));
         assertThat(inPieces.comparison().candidateNll())
                 .isCloseTo(atOnce.comparison().candidateNll(), within(1e-4));
     }

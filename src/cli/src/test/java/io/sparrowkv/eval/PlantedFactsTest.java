@@ -33,7 +33,7 @@ class PlantedFactsTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
-            value = {" 12345.| 12345", "12345678|12345", " 12 345|12", "' none'|''", "''|''", "1234\n|1234"})
+            value = {" 12345.| 12345", "12345678|12345", " 12 345|12", "' none'|''", "''|''", "1234 and more|1234"})
     void theNumberOfAnAnswerIsItsFirstDigits(String answer, String number) {
         assertThat(PlantedFacts.Fact.numberIn(answer)).isEqualTo(number);
     }
