@@ -191,6 +191,7 @@ final class TrainCommand implements Runnable {
         TrainingProgress[] last = new TrainingProgress[1];
         boolean done;
         try (Progress progress = Progress.start("train", schedule.steps(), "steps", output.err())) {
+            progress.resumeAt(run.step());
             done = run.train(Checkpoints.to(checkpoint, CHECKPOINT_EVERY), state -> {
                 last[0] = state;
                 progress.at(state.step(), note(state));

@@ -24,6 +24,7 @@ public final class Progress implements AutoCloseable {
     private final ProgressBar bar;
     private final long started = System.nanoTime();
     private long lastLine = started;
+    private long base;
     private long done;
     private long shown = -1;
     private boolean closed;
@@ -55,6 +56,15 @@ public final class Progress implements AutoCloseable {
      */
     public static Progress start(String task, long total, String unit, PrintWriter err) {
         return new Progress(task, total, unit, err, Boolean.getBoolean(TERMINAL_PROPERTY));
+    }
+
+    /** Says that a job goes on from {@code done} units, which then do not count towards its speed. */
+    public void resumeAt(long done) {
+        this.base = done;
+        this.done = done;
+        if (bar != null) {
+            bar.stepTo(done);
+        }
     }
 
     /**
@@ -100,8 +110,8 @@ public final class Progress implements AutoCloseable {
     private void line(String note) {
         shown = done;
         double seconds = (System.nanoTime() - started) / 1e9;
-        double rate = done / seconds;
-        String remaining = done == 0 || done >= total
+        double rate = (done - base) / seconds;
+        String remaining = done == base || done >= total
                 ? ""
                 : ", " + Quantities.time(Duration.ofSeconds(Math.round((total - done) / rate))) + " to go";
         err.printf(
