@@ -14,7 +14,6 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.io.PrintWriter;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
@@ -92,14 +91,6 @@ final class BenchEncodeCommand implements Runnable {
                 throw new IllegalStateException("encoder " + result.backend() + " gives wrong codes: "
                         + result.disagreement().get());
             }
-        }
-    }
-
-    /** Vectors a second at the shape of the STA-Attention paper, in batches of eight blocks of 64 tokens. */
-    static double standardRate(EncoderBackend backend) {
-        try (Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 128, 4096, 1)) {
-            return EncodeThroughput.measure(backend, dictionary, 16, 512, Duration.ofSeconds(1), 2)
-                    .vectorsPerSecond();
         }
     }
 

@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.cli.InfoReport.DictionariesInfo;
 import io.sparrowkv.cli.InfoReport.EncoderInfo;
 import io.sparrowkv.cli.InfoReport.ModelInfo;
+import io.sparrowkv.cli.InfoReport.State;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.EncoderUnavailableException;
@@ -37,9 +38,6 @@ final class InfoCommand implements Runnable {
             description = "Dictionaries (default: the folder 'dictionaries' in the model's).")
     private Optional<Path> dictionaries = Optional.empty();
 
-    @Option(names = "--measure", description = "Measure how fast each encoder is, about a second each.")
-    private boolean measure;
-
     @Mixin
     private ThreadArguments threads;
 
@@ -64,25 +62,28 @@ final class InfoCommand implements Runnable {
             Optional<String> reason = provider.unavailable();
             boolean auto =
                     reason.isEmpty() && !autoTaken && provider.unsuitedForAuto().isEmpty();
-            autoTaken |= auto;
             if (reason.isEmpty()) {
-                try {
-                    found.add(started(provider, auto));
+                try (EncoderBackend backend = provider.start(threads.count())) {
+                    found.add(new EncoderInfo(
+                            provider.name(), auto ? State.AUTO : State.AVAILABLE, backend.description()));
+                    autoTaken |= auto;
                     continue;
                 } catch (EncoderUnavailableException e) {
-                    autoTaken ^= auto;
                     reason = Optional.of(e.getMessage());
                 }
             }
-            found.add(new EncoderInfo(provider.name(), false, false, reason.get(), Optional.empty()));
+            found.add(new EncoderInfo(provider.name(), State.MISSING, reason.get()));
+        }
+        // Starting TornadoVM takes seconds: the launcher does so for commands that encode, and only tells this one
+        // where it is.
+        String tornadovm = System.getProperty("sparrow.tornadovm", "");
+        if (!tornadovm.isEmpty()
+                && found.stream().noneMatch(encoder -> encoder.name().equals("tornado"))) {
+            found.addFirst(new EncoderInfo(
+                    "tornado",
+                    State.UNTESTED,
+                    "TornadoVM in " + tornadovm + "; 'sparrow devices' tests and measures its devices"));
         }
         return found;
-    }
-
-    private EncoderInfo started(EncoderProvider provider, boolean auto) {
-        try (EncoderBackend backend = provider.start(threads.count())) {
-            Optional<Double> rate = measure ? Optional.of(BenchEncodeCommand.standardRate(backend)) : Optional.empty();
-            return new EncoderInfo(provider.name(), true, auto, backend.description(), rate);
-        }
     }
 }

@@ -1,5 +1,6 @@
 package io.sparrowkv.cli;
 
+import com.fasterxml.jackson.annotation.JsonValue;
 import io.sparrowkv.llm.model.ModelConfig;
 import io.sparrowkv.llm.model.ModelDescription;
 import io.sparrowkv.report.Quantities;
@@ -12,6 +13,7 @@ import io.sparrowkv.sae.DictionarySet;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
@@ -24,15 +26,28 @@ record InfoReport(
         Optional<ModelInfo> model,
         Optional<DictionariesInfo> dictionaries)
         implements Report {
+    /** Whether an encoder can be used. */
+    enum State {
+        /** It can, and {@code --encoder auto} takes it. */
+        AUTO,
+        /** It can, when asked for by name. */
+        AVAILABLE,
+        /** Nobody looked yet. */
+        UNTESTED,
+        MISSING;
+
+        @JsonValue
+        String label() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /**
-     * An encoder and whether it can be used.
+     * An encoder.
      *
-     * @param auto whether {@code --encoder auto} takes it
      * @param description what it runs on, or why it cannot
-     * @param vectorsPerSecond at d_head 128, 4096 atoms and a budget of 16, when measured
      */
-    record EncoderInfo(
-            String name, boolean available, boolean auto, String description, Optional<Double> vectorsPerSecond) {}
+    record EncoderInfo(String name, State state, String description) {}
 
     /**
      * A model.
@@ -126,17 +141,9 @@ record InfoReport(
                 Quantities.bytes(machine.heapBytes()));
         out.printf("  Java %s, Sparrow KV %s%n%n", machine.java(), version);
         out.println("Encoders");
-        TextTable table =
-                TextTable.columns("  name", "state", "runs on", "vectors/s").left(1, 2);
-        for (EncoderInfo encoder : encoders) {
-            table.row(
-                    "  " + encoder.name(),
-                    encoder.auto() ? "auto" : encoder.available() ? "available" : "missing",
-                    encoder.description(),
-                    encoder.vectorsPerSecond()
-                            .map(rate -> Quantities.count(Math.round(rate)))
-                            .orElse(null));
-        }
+        TextTable table = TextTable.columns("  name", "state", "runs on").left(1, 2);
+        encoders.forEach(
+                encoder -> table.row("  " + encoder.name(), encoder.state().label(), encoder.description()));
         table.print(out);
         out.println();
         model.ifPresentOrElse(found -> print(out, found), () -> out.println("Model\n  none given, none bundled"));

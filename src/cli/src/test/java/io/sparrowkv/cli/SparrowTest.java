@@ -36,7 +36,7 @@ class SparrowTest {
             value = {
                 "'' | Missing required subcommand",
                 "fly | Unmatched argument",
-                "info --measrue | Unknown option: '--measrue'; did you mean --measure",
+                "info --dictionary x | Unknown option: '--dictionary'; did you mean --dictionaries",
                 "bench encode --rows many | Invalid value for option '--rows'",
                 "bench encode --rows 0 | --rows 0: must be from 1 to 1048576",
                 "bench encode --latents 8 --budget 9 | --budget 9: must be from 1 to 8",
@@ -74,9 +74,25 @@ class SparrowTest {
                 .isEqualTo(Runtime.getRuntime().availableProcessors());
         int automatic = 0;
         for (var encoder : run.json().at("/encoders")) {
-            automatic += encoder.at("/auto").asBoolean() ? 1 : 0;
+            automatic += encoder.at("/state").asString().equals("auto") ? 1 : 0;
         }
         assertThat(automatic).isEqualTo(1);
+    }
+
+    @Test
+    void anSdkThatTheLauncherFoundIsShownWithoutBeingStarted() {
+        System.setProperty("sparrow.tornadovm", "/opt/some-sdk");
+        try {
+            Run run = Run.sparrow("info", "--json");
+            assertThat(run.code()).as(run.err()).isZero();
+            assertThat(run.json().at("/encoders/0/name").asString()).isEqualTo("tornado");
+            assertThat(run.json().at("/encoders/0/state").asString()).isEqualTo("untested");
+            assertThat(run.json().at("/encoders/0/description").asString())
+                    .contains("TornadoVM in /opt/some-sdk", "sparrow devices");
+            assertThat(run.json().at("/encoders/1/state").asString()).isEqualTo("auto");
+        } finally {
+            System.clearProperty("sparrow.tornadovm");
+        }
     }
 
     @Test
