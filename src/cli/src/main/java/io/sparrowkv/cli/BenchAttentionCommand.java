@@ -44,18 +44,15 @@ final class BenchAttentionCommand implements Runnable {
     @Option(names = "--kv-heads", paramLabel = "N", defaultValue = "8", description = "KV heads (default: 8).")
     private int kvHeads;
 
-    @Option(names = "--d-head", paramLabel = "N", defaultValue = "128", description = "Width of a head (default: 128).")
-    private int dHead;
-
-    @Option(names = "--latents", paramLabel = "N", defaultValue = "4096", description = "Atoms, M (default: 4096).")
-    private int latents;
-
     @Option(
             names = "--rope",
             paramLabel = "STAGE",
             defaultValue = "post",
             description = "Dictionaries of keys before (pre) or after (post) the rotary embedding (default: post).")
     private RopeStage rope;
+
+    @Mixin
+    private RandomVectorArguments vectors;
 
     @Mixin
     private BudgetArguments budgets;
@@ -67,20 +64,6 @@ final class BenchAttentionCommand implements Runnable {
             description = "Encoder (default: auto).")
     private String encoder;
 
-    @Option(
-            names = "--seconds",
-            paramLabel = "S",
-            defaultValue = "1",
-            description = "Measured time for each context (default: 1).")
-    private double seconds;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            defaultValue = "1",
-            description = "Seed of the random numbers (default: 1).")
-    private long seed;
-
     @Mixin
     private ThreadArguments threads;
 
@@ -91,8 +74,9 @@ final class BenchAttentionCommand implements Runnable {
     public void run() {
         Check.range("--heads", heads, 1, 1024);
         Check.range("--kv-heads", kvHeads, 1, heads);
-        Check.range("--d-head", dHead, 2, 1024);
-        Check.range("--latents", latents, 1, 1 << 16);
+        int dHead = vectors.dHead();
+        int latents = vectors.latents();
+        long seed = vectors.seed();
         if (heads % kvHeads != 0 || dHead % 2 != 0) {
             throw new InvalidInputException("--heads %d must be a multiple of --kv-heads %d, and --d-head %d even"
                     .formatted(heads, kvHeads, dHead));
@@ -117,7 +101,7 @@ final class BenchAttentionCommand implements Runnable {
                         options,
                         tokens,
                         1,
-                        Check.seconds(seconds),
+                        vectors.time(),
                         MemoryNeed.available(),
                         seed));
             }

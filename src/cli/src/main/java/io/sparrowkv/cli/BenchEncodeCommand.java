@@ -29,6 +29,9 @@ final class BenchEncodeCommand implements Runnable {
     private static final Site SITE = Site.of(0, VectorKind.VALUE);
 
     @Mixin
+    private RandomVectorArguments vectors;
+
+    @Mixin
     private ThreadArguments threads;
 
     @Option(
@@ -37,51 +40,27 @@ final class BenchEncodeCommand implements Runnable {
             description = "Measure this encoder; may be repeated (default: all that can start here).")
     private List<String> encoders = List.of();
 
-    @Option(
-            names = "--d-head",
-            paramLabel = "N",
-            defaultValue = "128",
-            description = "Width of a vector (default: 128).")
-    private int dHead;
-
-    @Option(names = "--latents", paramLabel = "N", defaultValue = "4096", description = "Atoms, M (default: 4096).")
-    private int latents;
-
     @Option(names = "--budget", paramLabel = "K", defaultValue = "16", description = "Pairs kept (default: 16).")
     private int budget;
 
     @Option(names = "--rows", paramLabel = "N", defaultValue = "512", description = "Vectors a batch (default: 512).")
     private int rows;
 
-    @Option(
-            names = "--seconds",
-            paramLabel = "S",
-            defaultValue = "2",
-            description = "Measured time for each encoder (default: 2).")
-    private double seconds;
-
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
-            defaultValue = "1",
-            description = "Seed of the random numbers (default: 1).")
-    private long seed;
-
     @Mixin
     private OutputArguments output;
 
     @Override
     public void run() {
-        Check.range("--d-head", dHead, 1, 4096);
-        Check.range("--latents", latents, 1, 1 << 20);
+        int dHead = vectors.dHead();
+        int latents = vectors.latents();
+        long seed = vectors.seed();
         Check.range("--budget", budget, 1, latents);
         Check.range("--rows", rows, 1, 1 << 20);
         List<EncodeThroughput> results = new ArrayList<>();
         try (Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, seed)) {
             for (String name : chosen()) {
                 try (EncoderBackend backend = Encoders.start(name, threads.count())) {
-                    results.add(EncodeThroughput.measure(
-                            backend, dictionary, budget, rows, Check.seconds(seconds), seed + 1));
+                    results.add(EncodeThroughput.measure(backend, dictionary, budget, rows, vectors.time(), seed + 1));
                 }
             }
         }

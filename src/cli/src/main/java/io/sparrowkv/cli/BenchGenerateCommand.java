@@ -1,10 +1,13 @@
 package io.sparrowkv.cli;
 
-import ai.djl.ndarray.NDManager;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.eval.RandomModel;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.generate.Generation;
+import io.sparrowkv.llm.generate.GenerationListener;
+import io.sparrowkv.llm.generate.GenerationRequest;
+import io.sparrowkv.llm.generate.Generator;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.llm.model.DenseKvCache;
 import io.sparrowkv.llm.model.KvCache;
@@ -21,7 +24,6 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.Optional;
 import java.util.Random;
 import picocli.CommandLine.Command;
@@ -37,7 +39,6 @@ import picocli.CommandLine.Option;
         description = "Measure time, peak memory and cache bytes of generation after a long prompt of random tokens.",
         sortOptions = false)
 final class BenchGenerateCommand implements Runnable {
-    private static final int CHUNK = 512;
     private static final long SEED = 1;
 
     /** Models that are made up for the measurement. */
@@ -106,8 +107,7 @@ final class BenchGenerateCommand implements Runnable {
         CacheOptions options = cache.options();
         if (cache.codec() == CacheArguments.Codec.F16) {
             try (KvCache dense = new DenseKvCache(lm.config().attentionShape(), context + newTokens)) {
-                Times times = generate(lm, dense);
-                output.emit(result(name, lm, "f16", times, dense.byteSize(), Optional.empty()));
+                output.emit(result(name, lm, "f16", generate(lm, dense), Optional.empty()));
             }
             return;
         }
@@ -118,62 +118,49 @@ final class BenchGenerateCommand implements Runnable {
                                 cache.dictionaries())
                         : SparseCaches.open(lm, cache.dictionaries());
                 SparseKvCache sparse = caches.newCache(options)) {
-            Times times = generate(lm, sparse);
-            output.emit(result(
-                    name,
-                    lm,
-                    "sparse " + BudgetText.of(options),
-                    times,
-                    sparse.byteSize(),
-                    Optional.of(sparse.bytes())));
+            Generation generation = generate(lm, sparse);
+            output.emit(result(name, lm, "sparse " + BudgetText.of(options), generation, Optional.of(sparse.bytes())));
         }
     }
 
-    /** Reads the prompt chunk by chunk, then decodes greedily, a token at a time. */
-    private Times generate(CausalLm lm, KvCache cache) {
+    private Generation generate(CausalLm lm, KvCache cache) {
         int[] prompt =
                 new Random(SEED).ints(context, 0, lm.config().vocabulary()).toArray();
+        GenerationRequest request =
+                GenerationRequest.greedy(prompt, newTokens).withStopAtEnd(false).withMaxContext(context + newTokens);
         try (Progress progress = Progress.start("bench generate", context + newTokens, "tokens", output.err())) {
-            long started = System.nanoTime();
-            int from = 0;
-            for (; context - from > CHUNK; from += CHUNK) {
-                lm.read(Arrays.copyOfRange(prompt, from, from + CHUNK), cache);
-                progress.at(from, "prompt");
-            }
-            int token = next(lm, Arrays.copyOfRange(prompt, from, context), cache);
-            long first = System.nanoTime();
-            for (int i = 1; i < newTokens; i++) {
-                token = next(lm, new int[] {token}, cache);
-                progress.at(context + i, "decoding");
-            }
-            return new Times((first - started) / 1e9, (System.nanoTime() - first) / 1e9 / (newTokens - 1));
+            return new Generator(lm).generate(request, cache, new GenerationListener() {
+                @Override
+                public void text(String text) {}
+
+                @Override
+                public void prefilled(int tokens, int all) {
+                    progress.at(tokens, "prompt");
+                }
+
+                @Override
+                public void generated(int tokens) {
+                    progress.at(context + tokens, "decoding");
+                }
+            });
         }
     }
 
-    private static int next(CausalLm lm, int[] tokens, KvCache cache) {
-        try (NDManager scope = Libtorch.newManager()) {
-            return Math.toIntExact(
-                    lm.forward(scope, tokens, cache, true).argMax(1).getLong());
-        }
-    }
-
-    private Result result(String name, CausalLm lm, String codec, Times times, long bytes, Optional<CacheBytes> parts) {
+    private Result result(String name, CausalLm lm, String codec, Generation generation, Optional<CacheBytes> parts) {
         return new Result(
                 "bench generate",
                 name,
                 codec,
                 context,
                 newTokens,
-                times.secondsToFirstToken(),
-                context / times.secondsToFirstToken(),
-                1e3 * times.secondsPerToken(),
+                generation.secondsToFirstToken(),
+                generation.prefillTokensPerSecond(),
+                1e3 / generation.decodeTokensPerSecond(),
                 MemoryNeed.peak(),
-                bytes,
+                generation.cacheBytes(),
                 lm.config().attentionShape().denseFp16BytesPerToken() * (context + newTokens - 1),
                 parts);
     }
-
-    private record Times(double secondsToFirstToken, double secondsPerToken) {}
 
     /**
      * What one generation took.

@@ -10,4 +10,7 @@ public interface GenerationListener {
 
     /** The prompt has been read up to {@code tokens} of {@code all}. */
     default void prefilled(int tokens, int all) {}
+
+    /** {@code tokens} tokens have been generated. */
+    default void generated(int tokens) {}
 }

@@ -10,14 +10,20 @@ import io.sparrowkv.llm.tokenizer.TextTokenizer;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** Generates text: reads a prompt chunk by chunk, then a token at a time. */
+/** Generates tokens, and their text where it has a tokenizer: reads a prompt chunk by chunk, then a token at a time. */
 public final class Generator {
     private final CausalLm lm;
-    private final TextTokenizer tokenizer;
+    private final Optional<TextTokenizer> tokenizer;
+
+    /** Generates token ids alone: the text is always empty, and there is nothing for a stop string to be found in. */
+    public Generator(CausalLm lm) {
+        this.lm = lm;
+        this.tokenizer = Optional.empty();
+    }
 
     public Generator(CausalLm lm, TextTokenizer tokenizer) {
         this.lm = lm;
-        this.tokenizer = tokenizer;
+        this.tokenizer = Optional.of(tokenizer);
     }
 
     /**
@@ -45,11 +51,15 @@ public final class Generator {
      *
      * @param cache may hold what the prompt follows; afterwards it holds all but the last token
      * @throws InvalidInputException when the context would be too long
+     * @throws IllegalArgumentException when there are stop strings but no tokenizer
      */
     public Generation generate(GenerationRequest request, KvCache cache, GenerationListener listener) {
         requireContext(lm, request);
+        if (tokenizer.isEmpty() && !request.stopStrings().isEmpty()) {
+            throw new IllegalArgumentException("stop strings without a tokenizer");
+        }
         Sampler sampler = new Sampler(request.sampling());
-        TextStream stream = tokenizer.stream(request.prompt());
+        Optional<TextStream> stream = tokenizer.map(words -> words.stream(request.prompt()));
         StopStrings stops = new StopStrings(request.stopStrings());
         StringBuilder text = new StringBuilder();
         int[] generated = new int[request.maxNewTokens()];
@@ -61,8 +71,11 @@ public final class Generator {
         long first = System.nanoTime();
         while (true) {
             generated[count++] = token;
+            listener.generated(count);
             boolean ended = request.stopAtEnd() && lm.config().endOfSequence().contains(token);
-            give(ended ? "" : stops.append(stream.append(token)), text, listener);
+            if (stream.isPresent() && !ended) {
+                give(stops.append(stream.get().append(token)), text, listener);
+            }
             end = end(ended, stops.met(), count == request.maxNewTokens());
             if (end.isPresent()) {
                 break;
@@ -70,8 +83,8 @@ public final class Generator {
             token = sampler.next(logits(new int[] {token}, cache));
         }
         long last = System.nanoTime();
-        if (end.get() != Generation.End.STOP_STRING) {
-            give(stops.append(stream.finish()) + stops.finish(), text, listener);
+        if (stream.isPresent() && end.get() != Generation.End.STOP_STRING) {
+            give(stops.append(stream.get().finish()) + stops.finish(), text, listener);
         }
         return new Generation(
                 text.toString(),

@@ -158,6 +158,34 @@ class GeneratorTest {
     }
 
     @Test
+    void withoutATokenizerTheTokensAreTheSameAndTheTextIsEmpty() {
+        GenerationRequest request = GenerationRequest.greedy(tokenizer.encode("some words"), 6)
+                .withStopAtEnd(false)
+                .withPrefillChunk(3);
+        List<Integer> counted = new ArrayList<>();
+        try (KvCache cache = new DenseKvCache(lm.config().attentionShape(), request.contextTokens())) {
+            Generation alone = new Generator(lm).generate(request, cache, new GenerationListener() {
+                @Override
+                public void text(String text) {
+                    throw new AssertionError("there is no text: " + text);
+                }
+
+                @Override
+                public void generated(int tokens) {
+                    counted.add(tokens);
+                }
+            });
+            assertThat(alone.tokens()).isEqualTo(generate(request).tokens());
+            assertThat(alone.text()).isEmpty();
+            assertThat(alone.end()).isEqualTo(Generation.End.LENGTH);
+            assertThat(counted).containsExactly(1, 2, 3, 4, 5, 6);
+            assertThatThrownBy(() -> new Generator(lm)
+                            .generate(request.withStopStrings(List.of(".")), cache, GenerationListener.NONE))
+                    .isInstanceOf(IllegalArgumentException.class);
+        }
+    }
+
+    @Test
     void requestsThatMakeNoSenseAreRefused() {
         assertThatThrownBy(() -> GenerationRequest.greedy(new int[0], 1))
                 .isInstanceOf(InvalidInputException.class)
