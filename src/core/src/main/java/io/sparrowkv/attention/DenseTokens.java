@@ -84,7 +84,7 @@ final class DenseTokens implements AutoCloseable {
     int describeRun(int token, DenseRun run) {
         int slot = token % capacity;
         int tokens = Math.min(end - token, capacity - slot);
-        run.set(keys, values, slot * vectorBytes(), capacity * vectorBytes(), token, tokens);
+        run.set(keys, values, slot * vectorBytes(), capacity * vectorBytes(), vectorBytes(), token, tokens);
         return token + tokens;
     }
 

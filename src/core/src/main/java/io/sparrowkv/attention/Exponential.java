@@ -25,8 +25,8 @@ final class Exponential {
     /** e^x for x of at most 88; 0 below −87.3 and at −∞. */
     static FloatVector of(FloatVector x) {
         FloatVector clamped = x.max(LOWEST);
-        FloatVector rounded = clamped.fma(
-                FloatVector.broadcast(LaneKernels.FLOATS, LOG2_E), FloatVector.broadcast(LaneKernels.FLOATS, ROUND));
+        FloatVector rounded =
+                clamped.fma(FloatVector.broadcast(Lanes.FLOATS, LOG2_E), FloatVector.broadcast(Lanes.FLOATS, ROUND));
         FloatVector n = rounded.sub(ROUND);
         FloatVector r = n.fma(constant(-LN2_HIGH), clamped);
         r = n.fma(constant(-LN2_LOW), r);
@@ -43,6 +43,6 @@ final class Exponential {
     }
 
     private static FloatVector constant(float value) {
-        return FloatVector.broadcast(LaneKernels.FLOATS, value);
+        return FloatVector.broadcast(Lanes.FLOATS, value);
     }
 }

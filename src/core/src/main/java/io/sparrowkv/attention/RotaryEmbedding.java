@@ -66,42 +66,62 @@ public final class RotaryEmbedding {
         return positions <= current.positions() ? current : grow(positions);
     }
 
-    /** Turns one vector of {@code [dHead]} floats in place, as the model does at {@code position}. */
-    public void rotate(MemorySegment vector, long byteOffset, int position) {
-        turn(vector, byteOffset, position, 1f);
+    /**
+     * Turns vectors in place, as the model does.
+     *
+     * @param vectors fp32 {@code [tokens, heads, dHead]} from {@code byteOffset} on
+     * @param firstPosition position of the first token
+     */
+    public void rotate(MemorySegment vectors, long byteOffset, int tokens, int heads, int firstPosition) {
+        turn(vectors, byteOffset, tokens, heads, firstPosition, 1f);
     }
 
-    /** Turns one vector back: the inverse of {@link #rotate}, since a rotation is orthogonal. */
-    public void unrotate(MemorySegment vector, long byteOffset, int position) {
-        turn(vector, byteOffset, position, -1f);
+    /** Turns vectors back: the inverse of {@link #rotate}, since a rotation is orthogonal. */
+    public void unrotate(MemorySegment vectors, long byteOffset, int tokens, int heads, int firstPosition) {
+        turn(vectors, byteOffset, tokens, heads, firstPosition, -1f);
     }
 
-    private void turn(MemorySegment vector, long byteOffset, int position, float direction) {
-        Tables current = tables(position + 1);
+    private void turn(
+            MemorySegment vectors, long byteOffset, int tokens, int heads, int firstPosition, float direction) {
+        Tables current = tables(firstPosition + tokens);
+        long halfBytes = (long) inverseFrequencies.length * Float.BYTES;
+        for (int token = 0; token < tokens; token++) {
+            long angles = (firstPosition + token) * halfBytes;
+            for (int head = 0; head < heads; head++) {
+                long vector = byteOffset + ((long) token * heads + head) * 2 * halfBytes;
+                turn(vectors, vector, current.cos(), current.sin(), angles, direction);
+            }
+        }
+    }
+
+    private void turn(
+            MemorySegment vectors,
+            long vector,
+            MemorySegment cosines,
+            MemorySegment sines,
+            long angles,
+            float direction) {
         int half = inverseFrequencies.length;
-        long row = (long) position * half * Float.BYTES;
-        long halfBytes = (long) half * Float.BYTES;
+        long high = vector + (long) half * Float.BYTES;
         int i = 0;
         for (; i <= half - SPECIES.length(); i += SPECIES.length()) {
-            long low = byteOffset + (long) i * Float.BYTES;
-            long at = row + (long) i * Float.BYTES;
-            FloatVector cos = FloatVector.fromMemorySegment(SPECIES, current.cos(), at, ORDER);
-            FloatVector sin = FloatVector.fromMemorySegment(SPECIES, current.sin(), at, ORDER)
+            long at = (long) i * Float.BYTES;
+            FloatVector cos = FloatVector.fromMemorySegment(SPECIES, cosines, angles + at, ORDER);
+            FloatVector sin = FloatVector.fromMemorySegment(SPECIES, sines, angles + at, ORDER)
                     .mul(direction);
-            FloatVector x = FloatVector.fromMemorySegment(SPECIES, vector, low, ORDER);
-            FloatVector y = FloatVector.fromMemorySegment(SPECIES, vector, low + halfBytes, ORDER);
-            x.mul(cos).sub(y.mul(sin)).intoMemorySegment(vector, low, ORDER);
-            y.mul(cos).add(x.mul(sin)).intoMemorySegment(vector, low + halfBytes, ORDER);
+            FloatVector x = FloatVector.fromMemorySegment(SPECIES, vectors, vector + at, ORDER);
+            FloatVector y = FloatVector.fromMemorySegment(SPECIES, vectors, high + at, ORDER);
+            x.mul(cos).sub(y.mul(sin)).intoMemorySegment(vectors, vector + at, ORDER);
+            y.mul(cos).add(x.mul(sin)).intoMemorySegment(vectors, high + at, ORDER);
         }
         for (; i < half; i++) {
-            long low = byteOffset + (long) i * Float.BYTES;
-            long at = row + (long) i * Float.BYTES;
-            float cos = current.cos().get(JAVA_FLOAT, at);
-            float sin = current.sin().get(JAVA_FLOAT, at) * direction;
-            float x = vector.get(JAVA_FLOAT, low);
-            float y = vector.get(JAVA_FLOAT, low + halfBytes);
-            vector.set(JAVA_FLOAT, low, x * cos - y * sin);
-            vector.set(JAVA_FLOAT, low + halfBytes, y * cos + x * sin);
+            long at = (long) i * Float.BYTES;
+            float cos = cosines.get(JAVA_FLOAT, angles + at);
+            float sin = sines.get(JAVA_FLOAT, angles + at) * direction;
+            float x = vectors.get(JAVA_FLOAT, vector + at);
+            float y = vectors.get(JAVA_FLOAT, high + at);
+            vectors.set(JAVA_FLOAT, vector + at, x * cos - y * sin);
+            vectors.set(JAVA_FLOAT, high + at, y * cos + x * sin);
         }
     }
 

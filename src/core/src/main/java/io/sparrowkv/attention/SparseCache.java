@@ -1,7 +1,6 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
@@ -40,14 +39,8 @@ public final class SparseCache implements AutoCloseable {
     private final Arena arena = Arena.ofShared();
     private final Layer[] layers;
     private final KvStream stream;
-    private final Workers workers;
-    private final PanelAttention[] attention;
+    private final ChunkAttention attention;
     private final AttentionCall call;
-    private final Workers.Task task = this::runTask;
-    private Arena chunkArena = Arena.ofShared();
-    private MemorySegment chunkKeys = MemorySegment.NULL;
-    private MemorySegment chunkValues = MemorySegment.NULL;
-    private int panelsPerTask;
     private boolean closed;
 
     private static final class Layer {
@@ -112,15 +105,11 @@ public final class SparseCache implements AutoCloseable {
         }
         int batchTokens = Math.max(TOKENS, BATCH_ROWS / shape.kvHeads() / TOKENS * TOKENS);
         stream = new KvStream(encoders, shape.kvHeads(), shape.dHead(), budget, batchTokens, options.queue());
-        workers = Workers.start("sparrow-attention", options.threads());
         int latents = dictionaries.bySite().values().stream()
                 .mapToInt(Dictionary::latents)
                 .max()
                 .orElseThrow();
-        attention = new PanelAttention[options.threads()];
-        for (int i = 0; i < attention.length; i++) {
-            attention[i] = new PanelAttention(arena, rotary, shape.dHead(), latents, budget);
-        }
+        attention = new ChunkAttention(shape, rotary, latents, budget, options.threads());
     }
 
     /**
@@ -158,8 +147,7 @@ public final class SparseCache implements AutoCloseable {
         int coded = coded(end - 1);
         stream.await(state.keys, coded);
         stream.await(state.values, coded);
-        int tasks = (call.panels + panelsPerTask - 1) / panelsPerTask;
-        workers.forEach(tasks, task);
+        attention.run(call);
 
         state.length = end;
         retire(state, keys, values, start, layer);
@@ -203,14 +191,13 @@ public final class SparseCache implements AutoCloseable {
         }
         closed = true;
         stream.close();
-        workers.close();
+        attention.close();
         for (Layer layer : layers) {
             layer.keys.close();
             layer.values.close();
             layer.sinks.close();
             layer.tail.close();
         }
-        chunkArena.close();
         arena.close();
     }
 
@@ -271,16 +258,9 @@ public final class SparseCache implements AutoCloseable {
         MemorySegment.copy(
                 chunk, (boundary - start) * token, vectors, (boundary - from) * token, (to - boundary) * token);
         if (ofKeys && rotatesKeys(site)) {
-            unrotate(vectors, from, count);
+            rotary.unrotate(vectors, 0, count, shape.kvHeads(), from);
         }
         stream.submit(batch, site, layer.submitted, count);
-    }
-
-    private void unrotate(MemorySegment vectors, int firstToken, int tokens) {
-        long vector = (long) shape.dHead() * Float.BYTES;
-        for (int row = 0; row < tokens * shape.kvHeads(); row++) {
-            rotary.unrotate(vectors, row * vector, firstToken + row / shape.kvHeads());
-        }
     }
 
     private static boolean rotatesKeys(CodedSite keys) {
@@ -300,7 +280,7 @@ public final class SparseCache implements AutoCloseable {
         call.queries = queries;
         call.output = output;
         call.start = start;
-        call.tokens = tokens;
+        call.queriesPerHead = tokens * shape.group();
         call.slidingWindow = shape.slidingWindows().get(index);
         call.keys = layer.keys;
         call.values = layer.values;
@@ -316,39 +296,11 @@ public final class SparseCache implements AutoCloseable {
             token = layer.tail.describeRun(token, call.tailRuns[call.tailRunCount++]);
         }
         if (sinkEnd < start + tokens) {
-            arrangeChunk(keys, values, tokens);
             long vector = (long) shape.dHead() * Float.BYTES;
-            int skipped = sinkEnd - start;
+            long token = shape.kvHeads() * vector;
             call.tailRuns[call.tailRunCount++].set(
-                    chunkKeys, chunkValues, skipped * vector, tokens * vector, sinkEnd, tokens - skipped);
+                    keys, values, (sinkEnd - start) * token, vector, token, sinkEnd, start + tokens - sinkEnd);
         }
-        call.layOut(workers.threads());
-        panelsPerTask = Math.clamp(call.panels / workers.threads(), 1, PanelAttention.PANELS);
-    }
-
-    /** Copies the chunk's vectors so that those of a head follow each other. */
-    private void arrangeChunk(MemorySegment keys, MemorySegment values, int tokens) {
-        long vector = (long) shape.dHead() * Float.BYTES;
-        long bytes = tokens * shape.kvHeads() * vector;
-        if (chunkKeys.byteSize() < bytes) {
-            chunkArena.close();
-            chunkArena = Arena.ofShared();
-            chunkKeys = chunkArena.allocate(bytes, 64);
-            chunkValues = chunkArena.allocate(bytes, 64);
-        }
-        for (int token = 0; token < tokens; token++) {
-            for (int head = 0; head < shape.kvHeads(); head++) {
-                long from = ((long) token * shape.kvHeads() + head) * vector;
-                long to = ((long) head * tokens + token) * vector;
-                MemorySegment.copy(keys, from, chunkKeys, to, vector);
-                MemorySegment.copy(values, from, chunkValues, to, vector);
-            }
-        }
-    }
-
-    private void runTask(int index, int worker) {
-        int first = index * panelsPerTask;
-        attention[worker].run(call, first, Math.min(panelsPerTask, call.panels - first));
     }
 
     /** Lets go of what no later query reads dense, or at all, and keeps the rest of the chunk. */

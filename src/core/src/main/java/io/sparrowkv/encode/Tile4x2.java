@@ -26,7 +26,7 @@ final class Tile4x2 implements ProductTile {
     }
 
     @Override
-    public void multiply(float[] x, int xAt, float[] panel, int panelAt, int dHead, float[] z, int zAt) {
+    public void multiply(float[] x, int xAt, float[] panel, int panelAt, int depth, float[] z, int zAt) {
         FloatVector z00 = FloatVector.fromArray(SPECIES, panel, panelAt);
         FloatVector z01 = FloatVector.fromArray(SPECIES, panel, panelAt + 1 * LANES);
         FloatVector z10 = z00;
@@ -37,7 +37,7 @@ final class Tile4x2 implements ProductTile {
         FloatVector z31 = z01;
         int w = panelAt + COLUMNS;
         int in = xAt;
-        for (int i = 0; i < dHead; i++) {
+        for (int i = 0; i < depth; i++) {
             FloatVector w0 = FloatVector.fromArray(SPECIES, panel, w);
             FloatVector w1 = FloatVector.fromArray(SPECIES, panel, w + 1 * LANES);
             FloatVector x0 = FloatVector.broadcast(SPECIES, x[in]);

@@ -20,7 +20,7 @@ class RotaryEmbeddingTest {
             for (int position : new int[] {0, 1, 63, 1023, 1024, 5000}) {
                 MemorySegment vector = RandomDictionaries.vectors(arena, 1, dHead, position);
                 float[] before = vector.toArray(JAVA_FLOAT);
-                rotary.rotate(vector, 0, position);
+                rotary.rotate(vector, 0, 1, 1, position);
                 for (int i = 0; i < dHead / 2; i++) {
                     double angle = position * (float) Math.pow(10000, -2.0 * i / dHead);
                     double x = before[i] * Math.cos(angle) - before[i + dHead / 2] * Math.sin(angle);
@@ -30,7 +30,7 @@ class RotaryEmbeddingTest {
                     assertThat(vector.getAtIndex(JAVA_FLOAT, i)).isCloseTo((float) x, offset(slack));
                     assertThat(vector.getAtIndex(JAVA_FLOAT, i + dHead / 2)).isCloseTo((float) y, offset(slack));
                 }
-                rotary.unrotate(vector, 0, position);
+                rotary.unrotate(vector, 0, 1, 1, position);
                 for (int i = 0; i < dHead; i++) {
                     assertThat(vector.getAtIndex(JAVA_FLOAT, i)).isCloseTo(before[i], offset(1e-5f));
                 }

@@ -4,7 +4,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.capture.Tap;
-import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
 /** One decoder layer: attention and a gated MLP, each behind an RMSNorm and added to the residual stream. */
@@ -99,12 +98,9 @@ final class DecoderLayer {
     }
 
     private void rotate(NDArray vectors, int position) {
+        int tokens = (int) vectors.getShape().get(0);
         int heads = (int) vectors.getShape().get(1);
-        long rows = vectors.getShape().get(0) * heads;
-        MemorySegment memory = Libtorch.memory(vectors);
-        for (int row = 0; row < rows; row++) {
-            rotary.rotate(memory, (long) row * config.dHead() * Float.BYTES, position + row / heads);
-        }
+        rotary.rotate(Libtorch.memory(vectors), 0, tokens, heads, position);
     }
 
     private NDArray byHead(NDArray projected, int heads) {

@@ -1,0 +1,108 @@
+package io.sparrowkv.attention;
+
+import static io.sparrowkv.attention.Lanes.LANES;
+import static io.sparrowkv.attention.Lanes.load;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.sae.Dictionary;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+
+/** Turns the codes of one KV head of a block back into vectors, and keys coded before RoPE forth. */
+final class BlockDecoder {
+    private final RotaryEmbedding rotary;
+    private final int dHead;
+    private final UnpackedCodes codes;
+    private final MemorySegment rows;
+
+    BlockDecoder(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes) {
+        this.rotary = rotary;
+        this.dHead = dHead;
+        this.codes = codes;
+        rows = arena.allocate((long) CodeBlockLayout.TOKENS * dHead * Float.BYTES, 64);
+    }
+
+    /**
+     * Decodes keys as attention reads them, after RoPE.
+     *
+     * @param count tokens of the block
+     * @return fp32 {@code [count, dHead]}, valid until the next call
+     */
+    MemorySegment keys(AttentionCall call, int head, int block, int count) {
+        decode(call.keys, head, block, count, call.readKey);
+        if (call.rotatesKeys) {
+            rotary.rotate(rows, 0, count, 1, call.sinks + block * CodeBlockLayout.TOKENS);
+        }
+        return rows;
+    }
+
+    /** Decodes values; as {@link #keys}. */
+    MemorySegment values(AttentionCall call, int head, int block, int count) {
+        decode(call.values, head, block, count, call.readValue);
+        return rows;
+    }
+
+    private void decode(CodedSite site, int head, int block, int count, int read) {
+        Dictionary dictionary = site.dictionary(head);
+        codes.read(site.layout(), site.body(block), head, count, dHead * Float.BYTES);
+        decode(codes, read, count, dHead, dictionary.decoderWeights(), dictionary.decoderBias(), rows);
+    }
+
+    /** rows[t] = bias + Σ_k coefficient[t][k] · atoms[index[t][k]] over the first {@code read} pairs. */
+    private static void decode(
+            UnpackedCodes codes,
+            int read,
+            int count,
+            int dims,
+            MemorySegment atoms,
+            MemorySegment bias,
+            MemorySegment rows) {
+        int[] offsets = codes.offsets;
+        float[] coefficients = codes.coefficients;
+        int budget = codes.budget();
+        long rowBytes = (long) dims * Float.BYTES;
+        for (int t = 0; t < count; t++) {
+            int begin = t * budget;
+            int end = begin + read;
+            int d = 0;
+            for (; d <= dims - 4 * LANES; d += 4 * LANES) {
+                long column = (long) d * Float.BYTES;
+                FloatVector s0 = load(bias, column);
+                FloatVector s1 = load(bias, column + Lanes.BYTES);
+                FloatVector s2 = load(bias, column + 2 * Lanes.BYTES);
+                FloatVector s3 = load(bias, column + 3 * Lanes.BYTES);
+                for (int k = begin; k < end; k++) {
+                    FloatVector coefficient = Lanes.broadcast(coefficients[k]);
+                    long at = offsets[k] + column;
+                    s0 = load(atoms, at).fma(coefficient, s0);
+                    s1 = load(atoms, at + Lanes.BYTES).fma(coefficient, s1);
+                    s2 = load(atoms, at + 2 * Lanes.BYTES).fma(coefficient, s2);
+                    s3 = load(atoms, at + 3 * Lanes.BYTES).fma(coefficient, s3);
+                }
+                long to = t * rowBytes + column;
+                s0.intoMemorySegment(rows, to, Lanes.ORDER);
+                s1.intoMemorySegment(rows, to + Lanes.BYTES, Lanes.ORDER);
+                s2.intoMemorySegment(rows, to + 2 * Lanes.BYTES, Lanes.ORDER);
+                s3.intoMemorySegment(rows, to + 3 * Lanes.BYTES, Lanes.ORDER);
+            }
+            for (; d <= dims - LANES; d += LANES) {
+                long column = (long) d * Float.BYTES;
+                FloatVector sum = load(bias, column);
+                for (int k = begin; k < end; k++) {
+                    sum = load(atoms, offsets[k] + column).fma(Lanes.broadcast(coefficients[k]), sum);
+                }
+                sum.intoMemorySegment(rows, t * rowBytes + column, Lanes.ORDER);
+            }
+            for (; d < dims; d++) {
+                long column = (long) d * Float.BYTES;
+                float sum = bias.get(JAVA_FLOAT_UNALIGNED, column);
+                for (int k = begin; k < end; k++) {
+                    sum = Math.fma(atoms.get(JAVA_FLOAT_UNALIGNED, offsets[k] + column), coefficients[k], sum);
+                }
+                rows.set(JAVA_FLOAT_UNALIGNED, t * rowBytes + column, sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+package io.sparrowkv.attention;
+
+import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorSpecies;
+
+/** Four queries: a group of up to four heads that generates a token. The latents of 4096 atoms then take 64 KiB. */
+final class QuadLatents implements LatentKernels {
+    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_128;
+
+    static final int WIDTH = SPECIES.length();
+
+    @Override
+    public int width() {
+        return WIDTH;
+    }
+
+    @Override
+    public void score(UnpackedCodes codes, int read, int count, float[] bias, MemorySegment latents, float[] scores) {
+        int[] offsets = codes.offsets;
+        float[] coefficients = codes.coefficients;
+        FloatVector initial = FloatVector.fromArray(SPECIES, bias, 0);
+        for (int t = 0; t < count; t++) {
+            FloatVector sum = initial;
+            int end = t * codes.budget() + read;
+            for (int k = t * codes.budget(); k < end; k++) {
+                sum = FloatVector.fromMemorySegment(SPECIES, latents, offsets[k], Lanes.ORDER)
+                        .fma(FloatVector.broadcast(SPECIES, coefficients[k]), sum);
+            }
+            sum.intoArray(scores, t * WIDTH);
+        }
+    }
+
+    @Override
+    public void accumulate(UnpackedCodes codes, int read, int count, float[] weights, MemorySegment sums) {
+        int[] offsets = codes.offsets;
+        float[] coefficients = codes.coefficients;
+        for (int t = 0; t < count; t++) {
+            FloatVector weight = FloatVector.fromArray(SPECIES, weights, t * WIDTH);
+            int end = t * codes.budget() + read;
+            for (int k = t * codes.budget(); k < end; k++) {
+                int at = offsets[k];
+                weight.fma(
+                                FloatVector.broadcast(SPECIES, coefficients[k]),
+                                FloatVector.fromMemorySegment(SPECIES, sums, at, Lanes.ORDER))
+                        .intoMemorySegment(sums, at, Lanes.ORDER);
+            }
+        }
+    }
+}
