@@ -10,6 +10,12 @@ final class Home {
     /** Set by the launcher. */
     private static final String PROPERTY = "sparrow.home";
 
+    /** Set by the launcher: home of the TornadoVM SDK that it found, or empty. */
+    static final String TORNADOVM = "sparrow.tornadovm";
+
+    /** Set where the model runtime was left out: "true". */
+    static final String ENCODE_ONLY = "sparrow.encode-only";
+
     private static final String MODEL = "models/gutenberg-7m";
 
     private Home() {}
@@ -32,7 +38,8 @@ final class Home {
                 "no model is given and " + MODEL + " is not beside the launcher; name a model folder");
     }
 
-    private static Optional<Path> root() {
+    /** The folder of the launcher, when it was started through one. */
+    static Optional<Path> root() {
         return Optional.ofNullable(System.getProperty(PROPERTY)).map(Path::of);
     }
 }

@@ -76,7 +76,7 @@ final class InfoCommand implements Runnable {
         }
         // Starting TornadoVM takes seconds: the launcher does so for commands that encode, and only tells this one
         // where it is.
-        String tornadovm = System.getProperty("sparrow.tornadovm", "");
+        String tornadovm = System.getProperty(Home.TORNADOVM, "");
         if (!tornadovm.isEmpty()
                 && found.stream().noneMatch(encoder -> encoder.name().equals("tornado"))) {
             found.addFirst(new EncoderInfo(

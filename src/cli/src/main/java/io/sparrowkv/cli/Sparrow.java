@@ -30,7 +30,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             EvalCommand.class,
             BenchCommand.class,
             InfoCommand.class,
-            DevicesCommand.class
+            DevicesCommand.class,
+            BundleCommand.class
         })
 public final class Sparrow {
     private static final String STACK_TRACE = "--stacktrace";
@@ -102,6 +103,13 @@ public final class Sparrow {
             for (Throwable cause = thrown; cause != null; cause = cause.getCause()) {
                 if (cause instanceof InvalidInputException || cause instanceof NonFiniteVectorException) {
                     return fail(cause.getMessage(), thrown, ExitCode.BAD_INPUT);
+                }
+                if (cause instanceof LinkageError && Boolean.getBoolean(Home.ENCODE_ONLY)) {
+                    return fail(
+                            "this copy of Sparrow KV lacks what that needs; write a complete one"
+                                    + " with 'sparrow bundle' without --encode-only",
+                            thrown,
+                            ExitCode.BAD_INPUT);
                 }
                 if (cause instanceof OutOfMemoryError) {
                     return fail(

@@ -1,6 +1,7 @@
 package io.sparrowkv.sae;
 
 import io.sparrowkv.io.AtomicFile;
+import io.sparrowkv.io.FolderTree;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.io.JsonFields;
 import io.sparrowkv.safetensors.DType;
@@ -9,7 +10,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,7 +59,7 @@ public final class DictionaryFiles {
                         folder
                                 + ": exists and holds no dictionaries; choose a new folder, or one with dictionaries to replace");
             }
-            deleteTree(beside);
+            FolderTree.delete(beside);
             Files.createDirectories(beside);
             for (Dictionary dictionary : set.bySite().values()) {
                 Path own = beside.resolve(dictionary.site().label());
@@ -259,7 +259,7 @@ public final class DictionaryFiles {
         }
         Files.move(beside, target);
         if (replaces) {
-            deleteTree(old);
+            FolderTree.delete(old);
         }
     }
 
@@ -272,20 +272,9 @@ public final class DictionaryFiles {
         }
     }
 
-    private static void deleteTree(Path folder) throws IOException {
-        if (!Files.exists(folder)) {
-            return;
-        }
-        try (Stream<Path> files = Files.walk(folder)) {
-            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(file);
-            }
-        }
-    }
-
     private static void deleteTreeQuietly(Path folder) {
         try {
-            deleteTree(folder);
+            FolderTree.delete(folder);
         } catch (IOException e) {
             LOG.warn("{}: cannot be removed ({}); remove it by hand", folder, e.getMessage());
         }

@@ -6,6 +6,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtEngine;
 import ai.djl.pytorch.jni.JniUtils;
+import io.sparrowkv.io.InvalidInputException;
 import java.lang.foreign.MemorySegment;
 
 /** The one place where libtorch is started, given its threads, and its memory seen as a segment. */
@@ -21,19 +22,27 @@ public final class Libtorch {
         if (threads < 1) {
             throw new IllegalArgumentException("threads " + threads);
         }
-        Engine.getEngine(PtEngine.ENGINE_NAME);
+        engine();
         JniUtils.setNumThreads(threads);
     }
 
     /** Threads that libtorch's operators use. */
     public static int threads() {
-        Engine.getEngine(PtEngine.ENGINE_NAME);
+        engine();
         return JniUtils.getNumThreads();
     }
 
     /** A manager for arrays in main memory; the caller closes it. */
     public static NDManager newManager() {
-        return Engine.getEngine(PtEngine.ENGINE_NAME).newBaseManager(Device.cpu());
+        return engine().newBaseManager(Device.cpu());
+    }
+
+    private static Engine engine() {
+        if (!Engine.hasEngine(PtEngine.ENGINE_NAME)) {
+            throw new InvalidInputException("models need DJL's PyTorch engine, which this copy of Sparrow KV lacks;"
+                    + " write a complete one with 'sparrow bundle' without --encode-only");
+        }
+        return Engine.getEngine(PtEngine.ENGINE_NAME);
     }
 
     /**
