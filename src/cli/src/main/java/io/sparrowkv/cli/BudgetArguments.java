@@ -2,6 +2,7 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.VectorKind;
 import java.util.HashSet;
@@ -49,6 +50,14 @@ public final class BudgetArguments {
             description = "Pairs stored of a value's code, at least those read (default: those read).")
     private Optional<Integer> storedValue = Optional.empty();
 
+    @Option(
+            names = "--refine",
+            paramLabel = "HOW",
+            converter = RefinementConverter.class,
+            description = "Better the encoder's codes before they are kept: none, refit (fit the coefficients by least"
+                    + " squares) or pursuit:C (also choose the atoms anew among the encoder's C best) (default: none).")
+    private Refinement refinement = Refinement.NONE;
+
     /**
      * The options as the cache takes them; it checks them against model and dictionaries itself.
      *
@@ -74,7 +83,20 @@ public final class BudgetArguments {
                 .withWindow(window)
                 .withSinks(sinks)
                 .withThreads(threads)
-                .withBudgets(read, stored);
+                .withBudgets(read, stored)
+                .withRefinement(refinement);
+    }
+
+    /** Reads {@code pursuit:64}. */
+    static final class RefinementConverter implements ITypeConverter<Refinement> {
+        @Override
+        public Refinement convert(String text) {
+            try {
+                return Refinement.parse(text);
+            } catch (InvalidInputException e) {
+                throw new TypeConversionException(e.getMessage());
+            }
+        }
     }
 
     /** Budgets of one layer. */

@@ -2,6 +2,7 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.encode.Refinement;
 import java.util.Map;
 import java.util.TreeSet;
 
@@ -11,7 +12,9 @@ final class BudgetText {
 
     static String of(CacheOptions options) {
         String read = of(options.read());
-        return options.stored().equals(options.read()) ? read : read + " of stored " + of(options.stored());
+        String budgets = options.stored().equals(options.read()) ? read : read + " of stored " + of(options.stored());
+        Refinement refinement = options.refinement();
+        return refinement.kind() == Refinement.Kind.NONE ? budgets : budgets + " " + refinement.label();
     }
 
     private static String of(Budgets budgets) {

@@ -146,6 +146,7 @@ class BadInputTest {
                 "--temperature -1 | --temperature",
                 "--top-p 0 | --top-p",
                 "--layer-budget 3:16/32 | '3:16/32' is not LAYER=KEY/VALUE",
+                "--refine omp | 'omp' is no refinement; choose none, refit or pursuit:C",
                 "--codec zip | --codec",
                 "--threads 0 | --threads 0",
             })

@@ -1,6 +1,7 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
@@ -17,8 +18,10 @@ import java.util.Map;
  * @param stored pairs of each code that are kept, at least those read
  * @param threads threads of attention, the caller included
  * @param queue batches that may wait for the encoder before {@link SparseCache#attend} waits
+ * @param refinement what is done to the encoder's codes before they are kept
  */
-public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, int threads, int queue) {
+public record CacheOptions(
+        int window, int sinks, Budgets read, Budgets stored, int threads, int queue, Refinement refinement) {
     /** Newest tokens kept dense, unless said otherwise. */
     public static final int DEFAULT_WINDOW = 128;
 
@@ -38,15 +41,16 @@ public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, 
                 DEFAULT_BUDGETS,
                 DEFAULT_BUDGETS,
                 Runtime.getRuntime().availableProcessors(),
-                DEFAULT_QUEUE);
+                DEFAULT_QUEUE,
+                Refinement.NONE);
     }
 
     public CacheOptions withWindow(int window) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
     }
 
     public CacheOptions withSinks(int sinks) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
     }
 
     /** Reads and stores {@code budgets}. */
@@ -56,15 +60,19 @@ public record CacheOptions(int window, int sinks, Budgets read, Budgets stored, 
 
     /** Reads {@code read} of the {@code stored} pairs. */
     public CacheOptions withBudgets(Budgets read, Budgets stored) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
     }
 
     public CacheOptions withThreads(int threads) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
     }
 
     public CacheOptions withQueue(int queue) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+    }
+
+    public CacheOptions withRefinement(Refinement refinement) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
     }
 
     /**

@@ -4,6 +4,8 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.encode.ScalarPursuit;
 import io.sparrowkv.encode.ScalarTopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
@@ -11,6 +13,8 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Attention as it is defined, in fp64 and without a cache: for each query, softmax over every token it may see, where the tokens
@@ -110,9 +114,7 @@ public final class DecodedAttention {
         for (int head = 0; head < shape.kvHeads(); head++) {
             Dictionary dictionary = dictionaries.of(layer, kind, head);
             boolean turns = kind == VectorKind.KEY && dictionary.rope() == RopeStage.PRE;
-            try (Arena arena = Arena.ofConfined();
-                    CodeBatch codes = CodeBatch.allocate(tokens, stored);
-                    ScalarTopKEncoder encoder = new ScalarTopKEncoder(dictionary)) {
+            try (Arena arena = Arena.ofConfined()) {
                 MemorySegment rows = arena.allocate((long) tokens * dHead * Float.BYTES, 64);
                 for (int t = 0; t < tokens; t++) {
                     double[] vector = new double[dHead];
@@ -126,18 +128,9 @@ public final class DecodedAttention {
                         rows.setAtIndex(JAVA_FLOAT, (long) t * dHead + d, (float) vector[d]);
                     }
                 }
-                encoder.encode(rows, tokens, stored, codes);
+                List<ScalarPursuit.Code> codes = codes(dictionary, rows, tokens, stored);
                 for (int t = 0; t < tokens; t++) {
-                    double[] vector = new double[dHead];
-                    for (int d = 0; d < dHead; d++) {
-                        vector[d] = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
-                        for (int k = 0; k < read; k++) {
-                            double coefficient = Float.float16ToFloat(Float.floatToFloat16(codes.coefficient(t, k)));
-                            long atom = (long) codes.index(t, k) * dHead + d;
-                            vector[d] +=
-                                    coefficient * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, atom);
-                        }
-                    }
+                    double[] vector = decode(dictionary, codes.get(t), read);
                     if (turns) {
                         turn(vector, t, 1);
                     }
@@ -146,6 +139,42 @@ public final class DecodedAttention {
             }
         }
         return decoded;
+    }
+
+    private List<ScalarPursuit.Code> codes(Dictionary dictionary, MemorySegment rows, int tokens, int stored) {
+        Refinement refinement = options.refinement();
+        int looked = refinement.candidatesFor(stored, dictionary.latents());
+        List<ScalarPursuit.Code> result = new ArrayList<>();
+        try (CodeBatch codes = CodeBatch.allocate(tokens, looked);
+                ScalarTopKEncoder encoder = new ScalarTopKEncoder(dictionary)) {
+            encoder.encode(rows, tokens, looked, codes);
+            for (int t = 0; t < tokens; t++) {
+                List<Integer> atoms = new ArrayList<>();
+                double[] coefficients = new double[codes.count(t)];
+                for (int k = 0; k < codes.count(t); k++) {
+                    atoms.add(codes.index(t, k));
+                    coefficients[k] = codes.coefficient(t, k);
+                }
+                result.add(
+                        refinement.kind() == Refinement.Kind.NONE
+                                ? new ScalarPursuit.Code(atoms, coefficients)
+                                : new ScalarPursuit(dictionary).code(rows, t, atoms, stored));
+            }
+        }
+        return result;
+    }
+
+    private static double[] decode(Dictionary dictionary, ScalarPursuit.Code code, int read) {
+        double[] vector = new double[dictionary.dHead()];
+        for (int d = 0; d < vector.length; d++) {
+            vector[d] = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
+            for (int k = 0; k < Math.min(read, code.atoms().size()); k++) {
+                double coefficient = Float.float16ToFloat(Float.floatToFloat16((float) code.coefficients()[k]));
+                long atom = (long) code.atoms().get(k) * vector.length + d;
+                vector[d] += coefficient * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, atom);
+            }
+        }
+        return vector;
     }
 
     private void turn(double[] vector, int position, int direction) {

@@ -2,6 +2,8 @@ package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.RefinedBackend;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
@@ -14,6 +16,7 @@ import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
@@ -38,6 +41,7 @@ public final class SparseCache implements AutoCloseable {
     private final CacheOptions options;
     private final Arena arena = Arena.ofShared();
     private final Layer[] layers;
+    private final Optional<RefinedBackend> refined;
     private final KvStream stream;
     private final ChunkAttention attention;
     private final AttentionCall call;
@@ -104,7 +108,16 @@ public final class SparseCache implements AutoCloseable {
                     new DenseTokens(shape.kvHeads(), shape.dHead(), tail, options.sinks()));
         }
         int batchTokens = Math.max(TOKENS, BATCH_ROWS / shape.kvHeads() / TOKENS * TOKENS);
-        stream = new KvStream(encoders, shape.kvHeads(), shape.dHead(), budget, batchTokens, options.queue());
+        refined = options.refinement().kind() == Refinement.Kind.NONE
+                ? Optional.empty()
+                : Optional.of(new RefinedBackend(encoders, options.refinement(), options.threads()));
+        stream = new KvStream(
+                refined.<EncoderBackend>map(backend -> backend).orElse(encoders),
+                shape.kvHeads(),
+                shape.dHead(),
+                budget,
+                batchTokens,
+                options.queue());
         int latents = dictionaries.bySite().values().stream()
                 .mapToInt(Dictionary::latents)
                 .max()
@@ -191,6 +204,7 @@ public final class SparseCache implements AutoCloseable {
         }
         closed = true;
         stream.close();
+        refined.ifPresent(RefinedBackend::close);
         attention.close();
         for (Layer layer : layers) {
             layer.keys.close();

@@ -20,6 +20,9 @@ final class UnpackedCodes {
             VectorSpecies.of(short.class, VectorShape.forBitSize(Lanes.FLOATS.vectorBitSize() / 2));
 
     private static final int HALF_TO_FLOAT_SHIFT = 13;
+    /** Of a sign-extended and shifted half: the sign, and exponent and fraction without the copies of the sign above them. */
+    private static final int HALF_BITS = 0x8FFF_E000;
+
     private static final float HALF_TO_FLOAT_SCALE = 0x1p112f;
 
     /** Stride times the index of each pair, {@code [tokens, budget]}. */
@@ -54,11 +57,14 @@ final class UnpackedCodes {
         int i = 0;
         for (; i <= pairs - Lanes.LANES; i += Lanes.LANES) {
             long at = (long) i * Short.BYTES;
-            widen(body, indices + at).mul(stride).intoArray(offsets, i);
-            // Exact for normal and subnormal halves alike, none of which is negative: the shifted exponent is 112 too
-            // small, which the product adds.
-            widen(body, halves + at)
+            widen(body, indices + at, VectorOperators.ZERO_EXTEND_S2I)
+                    .mul(stride)
+                    .intoArray(offsets, i);
+            // Exact for normal and subnormal halves alike: the shifted exponent is 112 too small,
+            // which the product adds.
+            widen(body, halves + at, VectorOperators.S2I)
                     .lanewise(VectorOperators.LSHL, HALF_TO_FLOAT_SHIFT)
+                    .and(HALF_BITS)
                     .reinterpretAsFloats()
                     .mul(HALF_TO_FLOAT_SCALE)
                     .intoArray(coefficients, i);
@@ -70,8 +76,9 @@ final class UnpackedCodes {
         }
     }
 
-    private static IntVector widen(MemorySegment shorts, long offset) {
+    private static IntVector widen(
+            MemorySegment shorts, long offset, VectorOperators.Conversion<Short, Integer> conversion) {
         return (IntVector) ShortVector.fromMemorySegment(SHORTS, shorts, offset, Lanes.ORDER)
-                .convertShape(VectorOperators.ZERO_EXTEND_S2I, Lanes.INTS, 0);
+                .convertShape(conversion, Lanes.INTS, 0);
     }
 }

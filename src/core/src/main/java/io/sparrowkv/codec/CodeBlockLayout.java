@@ -16,11 +16,11 @@ import java.lang.foreign.MemorySegment;
  * <pre>
  * offset                 type                                   content
  * 0                      uint16 [kvHeads, TOKENS, budget]       atom indices
- * indexBytes padded      IEEE 754 binary16, same shape          coefficients, each ≥ 0
+ * indexBytes padded      IEEE 754 binary16, same shape          coefficients
  * </pre>
  *
  * <p>Row {@code head * TOKENS + token} is one vector's code: {@code budget} pairs, largest coefficient first, so that its first k
- * pairs are the code at budget k; missing pairs are index 0, coefficient 0. Both parts begin at a multiple of
+ * pairs are the code at budget k (for refined codes see {@link io.sparrowkv.encode.Refinement}); missing pairs are index 0, coefficient 0. Both parts begin at a multiple of
  * {@value #ALIGNMENT} bytes and are padded with zeros to one. They are the two data buffers, in this order, of the Arrow record
  * batch in {@code arrow-schemas/code-block.schema.json}, whose fields cannot be null and so need no validity buffer.
  *
@@ -110,7 +110,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget) {
                 int index = codes.indices().getAtIndex(JAVA_INT, from + pair);
                 float coefficient = codes.coefficients().getAtIndex(JAVA_FLOAT, from + pair);
                 short half = Float.floatToFloat16(coefficient);
-                if (half == INFINITY) {
+                if ((half & INFINITY) == INFINITY) {
                     throw new InvalidInputException(
                             "%s: coefficient %s exceeds %s, the largest of fp16; the dictionary does not fit the model"
                                     .formatted(site, coefficient, MAX_COEFFICIENT));

@@ -44,12 +44,17 @@ public final class CodeBatch implements AutoCloseable {
      * @throws IllegalArgumentException when the shape does not fit in the allocated room
      */
     public void shape(int rows, int budget) {
-        if (rows < 0 || budget < 1 || rows > capacityRows || budget > capacityBudget) {
+        if (rows < 0 || budget < 1 || !fits(rows, budget)) {
             throw new IllegalArgumentException("%d rows of %d pairs do not fit in %d rows of %d"
                     .formatted(rows, budget, capacityRows, capacityBudget));
         }
         this.rows = rows;
         this.budget = budget;
+    }
+
+    /** Whether {@link #shape} takes this shape. */
+    public boolean fits(int rows, int budget) {
+        return rows <= capacityRows && budget <= capacityBudget;
     }
 
     public int rows() {
@@ -66,7 +71,7 @@ public final class CodeBatch implements AutoCloseable {
         return indices;
     }
 
-    /** Coefficients, fp32 {@code [rows, budget]}, never negative. */
+    /** Coefficients, fp32 {@code [rows, budget]}; negative ones only in refined codes. */
     public MemorySegment coefficients() {
         return coefficients;
     }

@@ -6,7 +6,8 @@ import java.lang.foreign.MemorySegment;
 /**
  * Turns vectors into codes with one dictionary. Selection is defined: pre-activations z = ReLU(W_enc (x − b_dec) + b_enc) in
  * fp32, the K largest, ties to the lower index; fewer than K positive values give a shorter code. Every implementation agrees with
- * {@link ScalarTopKEncoder} on the index set, but for pairs closer than 1e-5 relative, and on coefficients to 1e-5 relative.
+ * {@link ScalarTopKEncoder} on the index set, but for pairs closer than 1e-5 relative, and on coefficients to 1e-5 relative. Only a
+ * {@link RefinedBackend}'s encoders do otherwise: their codes are as {@link Refinement} defines them.
  *
  * <p>An encoder is used by one thread at a time; it may use several itself. Nothing is allocated per call.
  */

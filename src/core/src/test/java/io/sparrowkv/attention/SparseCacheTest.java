@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.NonFiniteVectorException;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.encode.ScalarEncoderProvider;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.DictionarySet;
@@ -206,6 +207,16 @@ class SparseCacheTest {
                 .matchesOracle(250);
     }
 
+    @ParameterizedTest
+    @CsvSource({"refit, 64, PRE", "refit, 0, POST", "pursuit:20, 64, POST", "pursuit:20, 0, PRE", "pursuit:33, 10, PRE"
+    })
+    void readsRefinedCodesWhoseCoefficientsMayBeNegative(String refinement, int window, RopeStage rope) {
+        CacheOptions options =
+                options(window, 4).withBudgets(Budgets.of(7, 9)).withRefinement(Refinement.parse(refinement));
+        Scene.of(AttentionShape.of(1, 4, 2, 24), options, 250).rope(rope).matchesOracle(250);
+        Scene.of(AttentionShape.of(1, 4, 2, 24), options, 150).rope(rope).matchesOracle(100, 1);
+    }
+
     @Test
     void layersMayHaveBudgetsOfTheirOwn() {
         Budgets budgets = Budgets.of(4, 8).with(0, VectorKind.KEY, 20).with(1, VectorKind.VALUE, 33);
@@ -381,7 +392,7 @@ class SparseCacheTest {
     }
 
     private static CacheOptions options(int window, int sinks) {
-        return new CacheOptions(window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2);
+        return new CacheOptions(window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE);
     }
 
     private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {

@@ -1,0 +1,114 @@
+package io.sparrowkv.encode;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.sae.Dictionary;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** Takes an encoder's best latents as candidates and refines them to codes, rows in parallel. */
+final class RefinedEncoder implements TopKEncoder {
+    /** Rows of a task. */
+    private static final int TASK_ROWS = 16;
+
+    private final TopKEncoder base;
+    private final Refinement refinement;
+    private final Workers workers;
+    private final Pursuit[] pursuits;
+    private final Arena arena = Arena.ofShared();
+    private final PursuitAtoms atoms;
+    private final Workers.Task refineRows = this::refineRows;
+    private CodeBatch candidates;
+
+    // The call in progress; the workers see these through the start of the job.
+    private MemorySegment vectors = MemorySegment.NULL;
+    private CodeBatch codes;
+    private int rows;
+    private int candidateCount;
+
+    RefinedEncoder(TopKEncoder base, Refinement refinement, Workers workers, Pursuit[] pursuits) {
+        this.base = base;
+        this.refinement = refinement;
+        this.workers = workers;
+        this.pursuits = pursuits;
+        this.atoms = new PursuitAtoms(base.dictionary(), arena);
+        this.candidates = CodeBatch.allocate(0, 1);
+    }
+
+    @Override
+    public Dictionary dictionary() {
+        return base.dictionary();
+    }
+
+    @Override
+    public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
+        TopKEncoder.requireFit(dictionary(), vectors, rows, budget);
+        codes.shape(rows, budget);
+        candidateCount = refinement.candidatesFor(budget, dictionary().latents());
+        if (!choosesAmongAll()) {
+            if (!candidates.fits(rows, candidateCount)) {
+                candidates.close();
+                candidates = CodeBatch.allocate(rows, candidateCount);
+            }
+            base.encode(vectors, rows, candidateCount, candidates);
+        }
+        this.vectors = vectors;
+        this.codes = codes;
+        this.rows = rows;
+        try {
+            workers.forEach(Math.ceilDiv(rows, TASK_ROWS), refineRows);
+        } finally {
+            this.vectors = MemorySegment.NULL;
+            this.codes = null;
+        }
+    }
+
+    @Override
+    public void reload() {
+        base.reload();
+        atoms.reload();
+    }
+
+    @Override
+    public void close() {
+        candidates.close();
+        arena.close();
+        base.close();
+    }
+
+    private boolean choosesAmongAll() {
+        return refinement.kind() == Refinement.Kind.PURSUIT
+                && candidateCount == dictionary().latents();
+    }
+
+    private void refineRows(int task, int worker) {
+        Pursuit pursuit = pursuits[worker];
+        pursuit.fit(atoms, candidateCount, codes.budget());
+        int end = Math.min(rows, (task + 1) * TASK_ROWS);
+        for (int row = task * TASK_ROWS; row < end; row++) {
+            centre(row, pursuit.centred());
+            pursuit.choose(candidates(row, pursuit.candidates()), codes, row);
+        }
+    }
+
+    private void centre(int row, MemorySegment centred) {
+        int dHead = dictionary().dHead();
+        float[] centre = atoms.centre();
+        for (int i = 0; i < dHead; i++) {
+            float x = vectors.getAtIndex(JAVA_FLOAT, (long) row * dHead + i);
+            if (!Float.isFinite(x)) {
+                throw new NonFiniteVectorException(dictionary().site(), row);
+            }
+            centred.setAtIndex(JAVA_FLOAT, i, x - centre[i]);
+        }
+    }
+
+    private int candidates(int row, int[] to) {
+        int count = choosesAmongAll() ? candidateCount : candidates.count(row);
+        for (int i = 0; i < count; i++) {
+            to[i] = choosesAmongAll() ? i : candidates.index(row, i);
+        }
+        return count;
+    }
+}

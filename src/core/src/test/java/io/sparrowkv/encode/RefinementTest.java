@@ -1,0 +1,228 @@
+package io.sparrowkv.encode;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.RandomDictionaries;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class RefinementTest {
+    private static final Site SITE = Site.of(1, VectorKind.VALUE);
+
+    /** Squared errors of the refined code may exceed the oracle's by this part of the vector's square: fp32 against fp64. */
+    private static final double TOLERANCE = 2e-5;
+
+    @ParameterizedTest(name = "d {0}, M {1}, K {2}, C {3}")
+    @CsvSource({
+        "1,1,1,1",
+        "16,64,4,16",
+        "24,65,8,17",
+        "33,300,5,63",
+        "64,200,16,64",
+        "80,500,16,65",
+        "128,1000,16,64",
+        "128,700,8,128",
+        "7,40,7,40",
+        "128,256,32,40"
+    })
+    void everyChoiceLeavesTheLeastError(int dHead, int latents, int budget, int candidates) {
+        int rows = 19;
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, 3);
+                CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, dHead, 4);
+            encode(dictionary, Refinement.pursuit(candidates), vectors, rows, budget, codes);
+            for (int row = 0; row < rows; row++) {
+                List<Integer> among = candidates == latents
+                        ? IntStream.range(0, latents).boxed().toList()
+                        : candidates(dictionary, vectors, rows, row, Math.max(budget, candidates));
+                assertFollowsTheDefinition(dictionary, vectors, row, among, codes);
+            }
+        }
+    }
+
+    @Test
+    void aRefitKeepsTheEncodersAtomsAndFitsThem() {
+        int rows = 40;
+        int budget = 12;
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 48, 222, 5);
+                CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, 48, 6);
+            encode(dictionary, Refinement.REFIT, vectors, rows, budget, codes);
+            for (int row = 0; row < rows; row++) {
+                List<Integer> atoms = candidates(dictionary, vectors, rows, row, budget);
+                assertThat(atoms(codes, row)).containsExactlyInAnyOrderElementsOf(atoms);
+                assertFollowsTheDefinition(dictionary, vectors, row, atoms, codes);
+            }
+        }
+    }
+
+    @Test
+    void aVectorMadeOfFewAtomsIsFoundExactlyAndItsCodeEndsThere() {
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 64, 128, 7);
+                CodeBatch codes = CodeBatch.allocate(1, 8)) {
+            MemorySegment vector = arena.allocate(64 * Float.BYTES, 64);
+            for (int d = 0; d < 64; d++) {
+                float x = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d)
+                        + 3 * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, 11 * 64 + d)
+                        - 2 * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, 90 * 64 + d);
+                vector.setAtIndex(JAVA_FLOAT, d, x);
+            }
+            encode(dictionary, Refinement.pursuit(128), vector, 1, 8, codes);
+            assertThat(atoms(codes, 0)).containsExactly(11, 90);
+            assertThat(codes.coefficient(0, 0)).isCloseTo(3f, within(1e-4f));
+            assertThat(codes.coefficient(0, 1)).isCloseTo(-2f, within(1e-4f));
+            assertThat(codes.coefficient(0, 2)).isZero();
+            assertThat(codes.index(0, 2)).isZero();
+        }
+    }
+
+    @Test
+    void theCentreItselfHasAnEmptyCode() {
+        try (Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 16, 32, 8);
+                CodeBatch codes = CodeBatch.allocate(1, 4)) {
+            encode(dictionary, Refinement.pursuit(32), dictionary.decoderBias(), 1, 4, codes);
+            assertThat(codes.count(0)).isZero();
+        }
+    }
+
+    @Test
+    void anAtomThatAnotherOneEqualsIsNotTakenTwice() {
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 16, 32, 9);
+                CodeBatch codes = CodeBatch.allocate(1, 16)) {
+            MemorySegment.copy(dictionary.decoderWeights(), 0, dictionary.decoderWeights(), 5 * 16 * 4, 16 * 4);
+            MemorySegment vector = arena.allocate(16 * Float.BYTES, 64);
+            for (int d = 0; d < 16; d++) {
+                float x = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d)
+                        + 4 * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, d)
+                        + dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, 9 * 16 + d);
+                vector.setAtIndex(JAVA_FLOAT, d, x);
+            }
+            encode(dictionary, Refinement.pursuit(32), vector, 1, 16, codes);
+            assertThat(atoms(codes, 0)).containsExactly(0, 9);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"none", "refit", "pursuit:64", "pursuit:4096"})
+    void theTextFormIsReadBack(String text) {
+        assertThat(Refinement.parse(text).label()).isEqualTo(text);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "pursuit", "pursuit:", "pursuit:0", "pursuit:-3", "omp", "refit:3"})
+    void anotherTextIsRefused(String text) {
+        assertThatThrownBy(() -> Refinement.parse(text))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("pursuit:64");
+    }
+
+    @Test
+    void aVectorThatIsNotFiniteIsNamed() {
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 16, 32, 9);
+                CodeBatch codes = CodeBatch.allocate(40, 4)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 40, 16, 2);
+            vectors.setAtIndex(JAVA_FLOAT, 33 * 16 + 2, Float.NaN);
+            for (int candidates : new int[] {8, 32}) {
+                assertThatThrownBy(() -> encode(dictionary, Refinement.pursuit(candidates), vectors, 40, 4, codes))
+                        .isInstanceOf(NonFiniteVectorException.class)
+                        .hasMessageContaining("33");
+            }
+        }
+    }
+
+    private static void encode(
+            Dictionary dictionary,
+            Refinement refinement,
+            MemorySegment vectors,
+            int rows,
+            int budget,
+            CodeBatch codes) {
+        try (EncoderBackend base = new ScalarEncoderProvider().start(1);
+                EncoderBackend backend = new RefinedBackend(base, refinement, 2);
+                TopKEncoder encoder = backend.open(dictionary)) {
+            encoder.encode(vectors, rows, budget, codes);
+        }
+    }
+
+    private static List<Integer> candidates(
+            Dictionary dictionary, MemorySegment vectors, int rows, int row, int count) {
+        try (CodeBatch candidates = CodeBatch.allocate(rows, count);
+                TopKEncoder encoder = new ScalarTopKEncoder(dictionary)) {
+            encoder.encode(vectors, rows, count, candidates);
+            return atoms(candidates, row);
+        }
+    }
+
+    private static List<Integer> atoms(CodeBatch codes, int row) {
+        List<Integer> atoms = new ArrayList<>();
+        for (int pair = 0; pair < codes.count(row); pair++) {
+            atoms.add(codes.index(row, pair));
+        }
+        return atoms;
+    }
+
+    /** Rounding may decide between choices that are equally good, so each is held against the best one after the same beginning. */
+    private static void assertFollowsTheDefinition(
+            Dictionary dictionary, MemorySegment vectors, int row, List<Integer> among, CodeBatch codes) {
+        ScalarPursuit oracle = new ScalarPursuit(dictionary);
+        List<Integer> chosen = atoms(codes, row);
+        double slack = TOLERANCE * oracle.square(vectors, row);
+        assertThat(among).containsAll(chosen);
+        assertThat(chosen).doesNotHaveDuplicates();
+        assertThat(chosen)
+                .hasSize(
+                        oracle.code(vectors, row, among, codes.budget()).atoms().size());
+        for (int k = 0; k < chosen.size(); k++) {
+            List<Integer> before = chosen.subList(0, k);
+            double best = Double.POSITIVE_INFINITY;
+            for (int candidate : among) {
+                if (!before.contains(candidate)) {
+                    List<Integer> extended = new ArrayList<>(before);
+                    extended.add(candidate);
+                    best = Math.min(best, oracle.error(vectors, row, extended));
+                }
+            }
+            assertThat(oracle.error(vectors, row, chosen.subList(0, k + 1)))
+                    .as("row %d, choice %d", row, k)
+                    .isLessThanOrEqualTo(best + slack);
+        }
+        assertThat(error(dictionary, vectors, row, codes))
+                .as("row %d, error of the coefficients", row)
+                .isLessThanOrEqualTo(oracle.error(vectors, row, chosen) + slack);
+    }
+
+    private static double error(Dictionary dictionary, MemorySegment vectors, int row, CodeBatch codes) {
+        double error = 0;
+        int dHead = dictionary.dHead();
+        for (int d = 0; d < dHead; d++) {
+            double x = vectors.getAtIndex(JAVA_FLOAT, (long) row * dHead + d)
+                    - dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
+            for (int pair = 0; pair < codes.count(row); pair++) {
+                x -= codes.coefficient(row, pair)
+                        * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, (long) codes.index(row, pair) * dHead + d);
+            }
+            error += x * x;
+        }
+        return error;
+    }
+}
