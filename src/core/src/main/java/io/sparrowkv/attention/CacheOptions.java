@@ -6,8 +6,10 @@ import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.VectorKind;
+import io.sparrowkv.store.chronicle.StoreProfile;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /**
  * How a sparse cache keeps and reads its tokens.
@@ -98,6 +100,34 @@ public record CacheOptions(
                 require("--stored-" + kind.label() + place, stored.of(layer, kind), least, latents);
             }
         }
+    }
+
+    /**
+     * What codes made and read in this way depend on, for a store that keeps them.
+     *
+     * @param model fingerprint of the model
+     * @param dictionaries fingerprint of the dictionaries
+     * @throws InvalidInputException when there are more sinks than a store keeps
+     */
+    public StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries) {
+        return new StoreProfile(
+                model,
+                dictionaries,
+                shape.layers(),
+                shape.kvHeads(),
+                shape.dHead(),
+                window,
+                sinks,
+                byLayer(shape, stored, VectorKind.KEY),
+                byLayer(shape, stored, VectorKind.VALUE),
+                byLayer(shape, read, VectorKind.KEY),
+                byLayer(shape, read, VectorKind.VALUE));
+    }
+
+    private static List<Integer> byLayer(AttentionShape shape, Budgets budgets, VectorKind kind) {
+        return IntStream.range(0, shape.layers())
+                .mapToObj(layer -> budgets.of(layer, kind))
+                .toList();
     }
 
     private static int smallestDictionary(

@@ -6,6 +6,7 @@ import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.store.BlockKey;
 import io.sparrowkv.store.BlockLease;
 import io.sparrowkv.store.BlockStore;
+import io.sparrowkv.store.chronicle.StoredSequence;
 import io.sparrowkv.stream.CodeTarget;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -25,6 +26,7 @@ final class CodedSite implements CodeTarget, AutoCloseable {
     private final MemorySegment open;
     private BlockLease[] leases = new BlockLease[FIRST_BLOCKS];
     private volatile MemorySegment[] bodies = new MemorySegment[FIRST_BLOCKS];
+    private volatile StoredSequence stored;
     private int sealed;
     private int released;
     private volatile int tokens;
@@ -41,6 +43,21 @@ final class CodedSite implements CodeTarget, AutoCloseable {
         this.store = store;
         this.sequence = sequence;
         this.open = open;
+    }
+
+    /** Begins, empty, with a store's blocks, and keeps in it those that follow. They are leased by the sequence. */
+    synchronized void restore(StoredSequence sequence) {
+        int blocks = sequence.restoredBlocks();
+        int room = Math.max(FIRST_BLOCKS, blocks);
+        MemorySegment[] restored = new MemorySegment[room];
+        for (int block = 0; block < blocks; block++) {
+            restored[block] = sequence.block(block, layout.site());
+        }
+        leases = new BlockLease[room];
+        bodies = restored;
+        sealed = blocks;
+        stored = sequence;
+        tokens = blocks * CodeBlockLayout.TOKENS;
     }
 
     CodeBlockLayout layout() {
@@ -98,8 +115,10 @@ final class CodedSite implements CodeTarget, AutoCloseable {
     /** Gives up the blocks before {@code block}, as far as they are full. */
     synchronized void release(int block) {
         for (; released < Math.min(block, sealed); released++) {
-            leases[released].close();
-            store.remove(key(released));
+            if (leases[released] != null) {
+                leases[released].close();
+                store.remove(key(released));
+            }
             leases[released] = null;
             bodies[released] = null;
         }
@@ -125,6 +144,9 @@ final class CodedSite implements CodeTarget, AutoCloseable {
         }
         leases[sealed] = lease;
         bodies[sealed] = lease.body();
+        if (stored != null) {
+            stored.keep(sealed, layout, open);
+        }
         sealed++;
     }
 

@@ -11,6 +11,8 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockStore;
+import io.sparrowkv.store.chronicle.StoreProfile;
+import io.sparrowkv.store.chronicle.StoredSequence;
 import io.sparrowkv.stream.KvStream;
 import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
@@ -45,6 +47,7 @@ public final class SparseCache implements AutoCloseable {
     private final KvStream stream;
     private final ChunkAttention attention;
     private final AttentionCall call;
+    private StoredSequence stored;
     private boolean closed;
 
     private static final class Layer {
@@ -126,6 +129,53 @@ public final class SparseCache implements AutoCloseable {
     }
 
     /**
+     * Begins, while it is empty, with what a store knows of the sequence, and keeps in the store what it does not: codes, sinks, and
+     * the dense vectors that the next one can go on from. Results are those of reading all tokens.
+     *
+     * @param sequence looked up for the tokens to come; it must outlive the cache
+     * @return tokens that need not be read
+     * @throws IllegalArgumentException when the store's codes are made or read in another way
+     */
+    public int restore(StoredSequence sequence) {
+        StoreProfile profile = sequence.profile();
+        if (stored != null || layers[0].length > 0) {
+            throw new IllegalStateException("the cache is not empty");
+        }
+        if (!profile.equals(options.storeProfile(shape, profile.model(), profile.dictionaries()))) {
+            throw new IllegalArgumentException("a store of " + profile + " for a cache of " + options);
+        }
+        stored = sequence;
+        for (int layer = 0; layer < layers.length; layer++) {
+            restore(layer, layers[layer]);
+        }
+        return length();
+    }
+
+    private void restore(int index, Layer layer) {
+        int blocks = stored.restoredBlocks();
+        layer.keys.restore(stored);
+        layer.values.restore(stored);
+        if (blocks == 0) {
+            return;
+        }
+        if (options.sinks() > 0) {
+            layer.sinks.append(
+                    stored.sinks(index, VectorKind.KEY), stored.sinks(index, VectorKind.VALUE), 0, 0, options.sinks());
+        }
+        layer.length = stored.restoredTokens();
+        layer.submitted = blocks * TOKENS;
+        int dense = coded(layer.length);
+        layer.tail.dropBefore(options.sinks() + dense);
+        for (int block = dense / TOKENS; block < blocks && options.window() > 0; block++) {
+            int first = options.sinks() + block * TOKENS;
+            MemorySegment keys = stored.dense(block, index, VectorKind.KEY);
+            MemorySegment values = stored.dense(block, index, VectorKind.VALUE);
+            layer.tail.append(keys, values, first, first, first + TOKENS);
+        }
+        releaseUnseen(index, layer);
+    }
+
+    /**
      * Appends a chunk's keys and values to a layer and computes attention for its queries. The segments are read and written
      * by several threads: no confined arena's.
      *
@@ -156,6 +206,9 @@ public final class SparseCache implements AutoCloseable {
         submit(state, keys, values, start, end);
         int sinkEnd = Math.clamp(options.sinks(), start, end);
         state.sinks.append(keys, values, start, start, sinkEnd);
+        if (stored != null && start < sinkEnd && sinkEnd == options.sinks()) {
+            keepSinks(layer, state);
+        }
         prepare(layer, state, queries, keys, values, tokens, output, sinkEnd);
         int coded = coded(end - 1);
         stream.await(state.keys, coded);
@@ -271,10 +324,34 @@ public final class SparseCache implements AutoCloseable {
         layer.tail.copyTo(ofKeys, from, boundary, vectors);
         MemorySegment.copy(
                 chunk, (boundary - start) * token, vectors, (boundary - from) * token, (to - boundary) * token);
+        if (stored != null && options.window() > 0) {
+            keepDense(site.layout().site(), layer.submitted / TOKENS, count / TOKENS, vectors);
+        }
         if (ofKeys && rotatesKeys(site)) {
             rotary.unrotate(vectors, 0, count, shape.kvHeads(), from);
         }
         stream.submit(batch, site, layer.submitted, count);
+    }
+
+    /** Keeps whole blocks of a batch, before their keys are turned back. */
+    private void keepDense(Site site, int firstBlock, int blocks, MemorySegment vectors) {
+        long bytes = (long) TOKENS * shape.kvHeads() * shape.dHead() * Float.BYTES;
+        for (int i = 0; i < blocks; i++) {
+            if (stored.wantsDense(firstBlock + i)) {
+                stored.keepDense(firstBlock + i, site.layer(), site.kind(), vectors.asSlice(i * bytes, bytes));
+            }
+        }
+    }
+
+    private void keepSinks(int index, Layer layer) {
+        try (Arena scratch = Arena.ofConfined()) {
+            long bytes = (long) options.sinks() * shape.kvHeads() * shape.dHead() * Float.BYTES;
+            MemorySegment vectors = scratch.allocate(bytes, Float.BYTES);
+            for (VectorKind kind : VectorKind.values()) {
+                layer.sinks.copyTo(kind == VectorKind.KEY, 0, options.sinks(), vectors);
+                stored.keepSinks(index, kind, vectors);
+            }
+        }
     }
 
     private static boolean rotatesKeys(CodedSite keys) {
@@ -326,6 +403,11 @@ public final class SparseCache implements AutoCloseable {
         if (from < end) {
             layer.tail.append(keys, values, start, from, end);
         }
+        releaseUnseen(index, layer);
+    }
+
+    private void releaseUnseen(int index, Layer layer) {
+        int end = layer.length;
         int sliding = shape.slidingWindows().get(index);
         if (sliding != AttentionShape.UNLIMITED) {
             int unseen = Math.max(0, end + 1 - sliding - options.sinks());

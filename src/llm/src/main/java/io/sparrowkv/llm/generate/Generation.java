@@ -6,13 +6,21 @@ package io.sparrowkv.llm.generate;
  * @param text without the stop string and special tokens
  * @param tokens generated ids, an end-of-sequence token included
  * @param promptTokens tokens of the prompt
+ * @param reusedTokens those of them that the cache had from a store, and that were not read
  * @param end why it ended
  * @param prefillNanos time of reading the prompt, up to the first token: the time to first token
  * @param decodeNanos time of all further tokens
  * @param cacheBytes bytes of the cache's contents at the end
  */
 public record Generation(
-        String text, int[] tokens, int promptTokens, End end, long prefillNanos, long decodeNanos, long cacheBytes) {
+        String text,
+        int[] tokens,
+        int promptTokens,
+        int reusedTokens,
+        End end,
+        long prefillNanos,
+        long decodeNanos,
+        long cacheBytes) {
     private static final double NANOS = 1e9;
 
     /** Why a generation ended. */
@@ -29,7 +37,7 @@ public record Generation(
     }
 
     public double prefillTokensPerSecond() {
-        return promptTokens * NANOS / Math.max(1, prefillNanos);
+        return (promptTokens - reusedTokens) * NANOS / Math.max(1, prefillNanos);
     }
 
     /** Tokens a second after the first; 0 when there was but one. */

@@ -67,7 +67,8 @@ public final class Generator {
         Optional<Generation.End> end = Optional.empty();
 
         long start = System.nanoTime();
-        int token = sampler.next(prefill(request, cache, listener));
+        int reused = cache.length() == 0 ? cache.restore(request.prompt()) : 0;
+        int token = sampler.next(prefill(request, reused, cache, listener));
         long first = System.nanoTime();
         while (true) {
             generated[count++] = token;
@@ -90,6 +91,7 @@ public final class Generator {
                 text.toString(),
                 Arrays.copyOf(generated, count),
                 request.prompt().length,
+                reused,
                 end.get(),
                 first - start,
                 last - first,
@@ -113,10 +115,10 @@ public final class Generator {
         }
     }
 
-    /** Reads the prompt and gives the logits after its last token. */
-    private float[] prefill(GenerationRequest request, KvCache cache, GenerationListener listener) {
+    /** Reads the prompt after its reused tokens and gives the logits after its last token. */
+    private float[] prefill(GenerationRequest request, int reused, KvCache cache, GenerationListener listener) {
         int[] prompt = request.prompt();
-        int from = 0;
+        int from = reused;
         while (prompt.length - from > request.prefillChunk()) {
             lm.read(Arrays.copyOfRange(prompt, from, from + request.prefillChunk()), cache);
             from += request.prefillChunk();

@@ -18,6 +18,15 @@ public interface KvCache extends AutoCloseable {
      */
     NDArray attend(int layer, NDArray queries, NDArray keys, NDArray values);
 
+    /**
+     * Begins, while it is empty, with what it can get of a sequence's first tokens elsewhere.
+     *
+     * @return how many of them need not pass through the model; always fewer than all
+     */
+    default int restore(int[] tokens) {
+        return 0;
+    }
+
     /** Tokens that have passed through all layers. */
     int length();
 

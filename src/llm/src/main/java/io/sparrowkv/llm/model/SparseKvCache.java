@@ -4,14 +4,37 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import io.sparrowkv.store.chronicle.StoredSequence;
+import java.util.Optional;
 
 /** A sparse cache as a model sees it: it reads and writes libtorch's memory where it is. */
 public final class SparseKvCache implements KvCache {
     private final SparseCache cache;
+    private final Optional<ChronicleBlockStore> known;
+    private Optional<StoredSequence> sequence = Optional.empty();
 
     /** @param cache this object's to close from now on */
     public SparseKvCache(SparseCache cache) {
         this.cache = cache;
+        this.known = Optional.empty();
+    }
+
+    /**
+     * A cache that takes known beginnings from a store, and keeps new ones there.
+     *
+     * @param cache this object's to close from now on
+     * @param known the caller's, must outlive this object
+     */
+    public SparseKvCache(SparseCache cache, ChronicleBlockStore known) {
+        this.cache = cache;
+        this.known = Optional.of(known);
+    }
+
+    @Override
+    public int restore(int[] tokens) {
+        sequence = known.map(store -> store.sequence(tokens));
+        return sequence.map(cache::restore).orElse(0);
     }
 
     @Override
@@ -46,5 +69,6 @@ public final class SparseKvCache implements KvCache {
     @Override
     public void close() {
         cache.close();
+        sequence.ifPresent(StoredSequence::close);
     }
 }
