@@ -28,6 +28,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             CaptureCommand.class,
             TrainCommand.class,
             EvalCommand.class,
+            StoreCommand.class,
             BenchCommand.class,
             InfoCommand.class,
             DevicesCommand.class,

@@ -472,12 +472,12 @@ public final class ChronicleBlockStore implements BlockStore {
         return site.kind().ordinal();
     }
 
-    private long offset(CodeBlockLayout layout) {
+    long offset(CodeBlockLayout layout) {
         int layer = layout.site().layer();
         return BlockSlot.HEADER_BYTES + (part(layout.site()) == 0 ? 0 : layouts[layer][0].byteSize());
     }
 
-    private long denseOffset(VectorKind kind) {
+    long denseOffset(VectorKind kind) {
         long vectors = (files.dense.slotBytes() - BlockSlot.HEADER_BYTES) / 2;
         return BlockSlot.HEADER_BYTES + kind.ordinal() * vectors;
     }

@@ -48,7 +48,7 @@ final class MapFiles implements AutoCloseable {
         long free = Files.getFileStore(folder).getUsableSpace();
         if (free < capacity) {
             throw new InvalidInputException(
-                    "%s: a store of %d bytes does not fit, %d are free; choose a smaller --capacity"
+                    "%s: a store of %d bytes does not fit, %d are free; choose a smaller capacity"
                             .formatted(folder, capacity, free));
         }
         double overhead = StoreManifest.MAP_OVERHEAD;

@@ -55,7 +55,7 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
                         Math.ceil(2 * MAP_OVERHEAD * 16 * prefixBytes));
         if (dense < leastDense || prefixes < 16) {
             throw new InvalidInputException(
-                    "--capacity is %d bytes; a store of this model needs at least %d".formatted(capacity, least));
+                    "a store of %d bytes is too small for this model; give it a capacity of at least %d".formatted(capacity, least));
         }
         return new StoreManifest(FORMAT, profile, capacity, prefixes, dense);
     }
@@ -76,6 +76,11 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
     static long denseSlotBytes(StoreProfile profile) {
         long vectors = 2L * CodeBlockLayout.TOKENS * profile.kvHeads() * profile.dHead() * Float.BYTES;
         return BlockSlot.HEADER_BYTES + (vectors + SlotFile.ALIGNMENT - 1) / SlotFile.ALIGNMENT * SlotFile.ALIGNMENT;
+    }
+
+    /** Tokens whose codes it has room for. */
+    public long tokens() {
+        return prefixSlots * CodeBlockLayout.TOKENS;
     }
 
     /** Layer slots for codes. */

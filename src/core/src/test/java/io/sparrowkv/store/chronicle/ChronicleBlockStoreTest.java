@@ -12,6 +12,7 @@ import io.sparrowkv.store.BlockLease;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -146,7 +147,7 @@ class ChronicleBlockStoreTest {
                 .hasMessageContaining("holds a store already");
         assertThatThrownBy(() -> ChronicleBlockStore.create(folder.resolve("small"), profile, 1000, Sync.CLOSE))
                 .isInstanceOf(InvalidInputException.class)
-                .hasMessageContaining("--capacity is 1000 bytes; a store of this model needs at least");
+                .hasMessageContaining("a store of 1000 bytes is too small for this model");
     }
 
     @Test
@@ -170,6 +171,32 @@ class ChronicleBlockStoreTest {
                 assertThat(oldest.restoredBlocks()).isZero();
             }
             assertEveryPrefixFollowsAnother(store);
+        }
+    }
+
+    @Test
+    void sequencesAreListedAndChecked() throws IOException {
+        StoreProfile profile = Profiles.of(2, 128, 4);
+        int[] tokens = Profiles.tokens(3, 4 + 5 * 64 + 1);
+        try (Arena arena = Arena.ofConfined();
+                ChronicleBlockStore store = ChronicleBlockStore.create(folder, profile, CAPACITY, Sync.ALWAYS)) {
+            Profiles.fill(store, tokens, arena);
+            List<StoreInspection.Sequence> sequences = StoreInspection.sequences(store);
+            assertThat(sequences).hasSize(1);
+            assertThat(sequences.getFirst().tokens()).isEqualTo(324);
+            assertThat(sequences.getFirst().resumable()).isTrue();
+            assertThat(sequences.getFirst().firstTokens())
+                    .containsExactlyElementsOf(
+                            Arrays.stream(tokens, 0, 68).boxed().toList());
+            StoreInspection.Verification right = StoreInspection.verify(store);
+            assertThat(right).isEqualTo(new StoreInspection.Verification(5 * 2 * 2, (1 + 2) * 2 * 2, 6, 0));
+            MemorySegment slot = store.files().blocks.find(sequences.getFirst().prefix(), 1);
+            slot.set(ValueLayout.JAVA_BYTE, 100, (byte) ~slot.get(ValueLayout.JAVA_BYTE, 100));
+            assertThat(StoreInspection.verify(store).damaged()).isEqualTo(1);
+            try (StoredSequence shorter = store.sequence(tokens)) {
+                assertThat(shorter.restoredBlocks()).as("no window before the damaged block").isZero();
+                assertThat(shorter.wantsDense(3)).isTrue();
+            }
         }
     }
 
