@@ -30,6 +30,13 @@ final class SlotFile implements AutoCloseable {
     static final int ALIGNMENT = 64;
 
     private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+    /**
+     * Slots of a segment. Hashing fills segments unevenly, and each keeps room for that: the map's own choice of segments takes 1.28
+     * times the slots' bytes at 4,000 slots, this one 1.003, and at 32,000 some 1.1 where the map's own takes 1.14.
+     */
+    private static final long SEGMENT_SLOTS = 2048;
+
+    private static final long MOST_SEGMENTS = 64;
     private static final int KEY_BYTES = 2 * Long.BYTES;
 
     /** How a file is opened. */
@@ -62,6 +69,7 @@ final class SlotFile implements AutoCloseable {
         ChronicleMapBuilder<byte[], byte[]> builder = ChronicleMapBuilder.of(byte[].class, byte[].class)
                 .name(file.getFileName().toString())
                 .entries(slots)
+                .actualSegments((int) Math.clamp(slots / SEGMENT_SLOTS, 1, MOST_SEGMENTS))
                 .constantKeySizeBySample(new byte[KEY_BYTES])
                 .constantValueSizeBySample(new byte[Math.toIntExact(slotBytes)])
                 .entryAndValueOffsetAlignment(ALIGNMENT)
