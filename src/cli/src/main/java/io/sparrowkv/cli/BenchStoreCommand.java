@@ -66,7 +66,7 @@ final class BenchStoreCommand implements Runnable {
         Check.range("--scan-tokens", scanTokens, 1024, 1 << 20);
         Check.range("--layers", layers, 1, 256);
         Check.range("--kv-heads", kvHeads, 1, 256);
-        Duration time = Median.duration(seconds);
+        Duration time = Check.seconds(seconds);
         try {
             Path folder = directory.isPresent()
                     ? Files.createTempDirectory(Files.createDirectories(directory.get()), "sparrow-store")

@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.cli.CacheArguments.Codec;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
 import io.sparrowkv.llm.generate.GenerationListener;
 import io.sparrowkv.llm.generate.GenerationRequest;
@@ -18,6 +19,7 @@ import io.sparrowkv.llm.tokenizer.TextTokenizer;
 import io.sparrowkv.report.Progress;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -78,12 +80,18 @@ final class GenerateCommand implements Runnable {
     private CacheArguments cache;
 
     @Mixin
+    private StoreArguments store;
+
+    @Mixin
     private OutputArguments output;
 
     @Override
     public void run() {
         Check.range("--max-tokens", maxTokens, 1, Integer.MAX_VALUE);
         Check.range("--prefill-chunk", prefillChunk, 1, Integer.MAX_VALUE);
+        if (store.given() && cache.codec() == Codec.F16) {
+            throw new InvalidInputException("--store keeps codes, and --codec f16 makes none; leave one of them out");
+        }
         Sampling sampling = new Sampling(temperature, topK, topP, seed);
         Path folder = model.folder();
         Libtorch.useThreads(cache.threads());
@@ -131,9 +139,12 @@ final class GenerateCommand implements Runnable {
             AttentionShape shape = lm.config().attentionShape();
             options.validate(shape, caches.dictionaries());
             CacheMemory.require(shape, options, request.contextTokens());
+            caches.useStore(store, options);
             try (SparseKvCache sparse = caches.newCache(options)) {
                 Generation generation = generate(generator, request, sparse);
-                return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders());
+                Optional<StoreReport> reuse = caches.known()
+                        .map(known -> StoreReport.of(known, generation.promptTokens(), generation.reusedTokens()));
+                return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders(), reuse);
             }
         }
     }

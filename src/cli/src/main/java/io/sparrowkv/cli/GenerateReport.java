@@ -19,6 +19,7 @@ import java.util.Optional;
  * @param cacheBytes bytes of the cache's contents; of a dense cache fp32, as libtorch computes on the CPU
  * @param denseFp16Bytes what the same tokens take in a dense fp16 cache
  * @param parts of a sparse cache
+ * @param store what a store on disk has saved
  */
 record GenerateReport(
         String command,
@@ -35,7 +36,8 @@ record GenerateReport(
         int cacheTokens,
         long cacheBytes,
         long denseFp16Bytes,
-        Optional<CacheBytes> parts)
+        Optional<CacheBytes> parts,
+        Optional<StoreReport> store)
         implements Report {
     static GenerateReport dense(CausalLm lm, Generation generation, int cacheTokens) {
         long denseFp16 = cacheTokens * lm.config().attentionShape().denseFp16BytesPerToken();
@@ -47,10 +49,12 @@ record GenerateReport(
                 cacheTokens,
                 generation.cacheBytes(),
                 denseFp16,
+                Optional.empty(),
                 Optional.empty());
     }
 
-    static GenerateReport sparse(CausalLm lm, Generation generation, CacheBytes bytes, EncoderBackend encoder) {
+    static GenerateReport sparse(
+            CausalLm lm, Generation generation, CacheBytes bytes, EncoderBackend encoder, Optional<StoreReport> store) {
         String used = encoder.name() + " (" + encoder.description() + ")";
         return of(
                 lm,
@@ -60,7 +64,8 @@ record GenerateReport(
                 bytes.tokens(),
                 bytes.total(),
                 bytes.denseFp16(),
-                Optional.of(bytes));
+                Optional.of(bytes),
+                store);
     }
 
     private static GenerateReport of(
@@ -71,7 +76,8 @@ record GenerateReport(
             int cacheTokens,
             long cacheBytes,
             long denseFp16Bytes,
-            Optional<CacheBytes> parts) {
+            Optional<CacheBytes> parts,
+            Optional<StoreReport> store) {
         return new GenerateReport(
                 "generate",
                 lm.folder().toString(),
@@ -87,7 +93,8 @@ record GenerateReport(
                 cacheTokens,
                 cacheBytes,
                 denseFp16Bytes,
-                parts);
+                parts,
+                store);
     }
 
     @Override
@@ -101,6 +108,7 @@ record GenerateReport(
                 generatedTokens - 1,
                 Quantities.rate(decodeTokensPerSecond, "tokens"),
                 end.replace('_', ' '));
+        store.ifPresent(reuse -> reuse.print(out));
         encoder.ifPresent(used -> out.println("encoder: " + used));
         out.printf("cache of %s tokens:%n", Quantities.count(cacheTokens));
         parts.ifPresentOrElse(

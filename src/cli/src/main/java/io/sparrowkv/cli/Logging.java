@@ -17,6 +17,7 @@ import org.slf4j.LoggerFactory;
 public final class Logging extends ContextAwareBase implements Configurator {
     private static final String OWN = "io.sparrowkv";
     private static final String GPU_PROBE = "ai.djl.util.cuda";
+    private static final String CHRONICLE = "net.openhft";
 
     @Override
     public ExecutionStatus configure(LoggerContext context) {
@@ -44,6 +45,8 @@ public final class Logging extends ContextAwareBase implements Configurator {
                 .setLevel(verbosity == 0 ? Level.WARN : verbosity == 1 ? Level.INFO : Level.DEBUG);
         // Everything runs on the CPU: that a machine's GPU cannot be used is no warning.
         context.getLogger(GPU_PROBE).setLevel(verbosity == 0 ? Level.ERROR : Level.WARN);
+        // It warns of every repair in four lines; the store says that it is being repaired in one.
+        context.getLogger(CHRONICLE).setLevel(verbosity == 0 ? Level.ERROR : Level.WARN);
         context.getLogger(OWN).setLevel(verbosity == 0 ? Level.INFO : verbosity == 1 ? Level.DEBUG : Level.TRACE);
     }
 }

@@ -9,6 +9,8 @@ import io.sparrowkv.llm.model.SparseKvCache;
 import io.sparrowkv.sae.DictionaryFiles;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.store.ArrowBlockStore;
+import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import java.util.Optional;
 
 /** All that the sparse caches of one model share: dictionaries, encoder and store; it makes the caches. */
 final class SparseCaches implements AutoCloseable {
@@ -16,6 +18,7 @@ final class SparseCaches implements AutoCloseable {
     private final DictionarySet dictionaries;
     private final EncoderBackend encoders;
     private final ArrowBlockStore store;
+    private Optional<ChronicleBlockStore> known = Optional.empty();
 
     private SparseCaches(CausalLm lm, DictionarySet dictionaries, EncoderBackend encoders, ArrowBlockStore store) {
         this.lm = lm;
@@ -57,14 +60,32 @@ final class SparseCaches implements AutoCloseable {
         return encoders;
     }
 
+    /**
+     * Lets the caches begin with what a store on disk knows, and keep in it what it does not, if one is asked for.
+     *
+     * @param options those of all caches to come
+     * @throws io.sparrowkv.io.InvalidInputException when the store was made for other codes
+     */
+    void useStore(StoreArguments arguments, CacheOptions options) {
+        known = arguments.open(
+                options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), dictionaries.fingerprint()));
+    }
+
+    /** The store on disk that is in use. */
+    Optional<ChronicleBlockStore> known() {
+        return known;
+    }
+
     /** An empty cache; the caller closes it. */
     SparseKvCache newCache(CacheOptions options) {
-        return new SparseKvCache(
-                new SparseCache(lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options));
+        SparseCache cache =
+                new SparseCache(lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options);
+        return known.isPresent() ? new SparseKvCache(cache, known.get()) : new SparseKvCache(cache);
     }
 
     @Override
     public void close() {
+        known.ifPresent(ChronicleBlockStore::close);
         store.close();
         encoders.close();
         dictionaries.close();

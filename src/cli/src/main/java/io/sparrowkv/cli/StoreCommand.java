@@ -15,7 +15,6 @@ import io.sparrowkv.store.chronicle.StoreProfile;
 import io.sparrowkv.store.chronicle.Sync;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -61,7 +60,10 @@ final class StoreCommand {
         StoreProfile profile;
         try (CausalLm lm = CausalLm.load(source);
                 DictionarySet set = DictionaryFiles.read(
-                        dictionaries.folder(source), source.toString(), lm.fingerprint(), lm.config().dHead())) {
+                        dictionaries.folder(source),
+                        source.toString(),
+                        lm.fingerprint(),
+                        lm.config().dHead())) {
             var options = budgets.options(dictionaries.threads());
             options.validate(lm.config().attentionShape(), set);
             profile = options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), set.fingerprint());
@@ -95,11 +97,7 @@ final class StoreCommand {
             long before = store.counters().damaged();
             StoreInspection.Verification found = StoreInspection.verify(store);
             return new Checked(
-                    "store verify",
-                    found.prefixes(),
-                    found.blocks(),
-                    found.dense(),
-                    before + found.damaged());
+                    "store verify", found.prefixes(), found.blocks(), found.dense(), before + found.damaged());
         });
     }
 
@@ -134,18 +132,13 @@ final class StoreCommand {
         } catch (IOException e) {
             throw new InvalidInputException(
                     "%s: cannot be used (%s); choose a folder that can be read and written"
-                            .formatted(folder, reason(e)),
+                            .formatted(folder, StoreFolder.reason(e)),
                     e);
         }
     }
 
-    private static String reason(IOException e) {
-        return e instanceof AccessDeniedException ? "permission denied" : String.valueOf(e.getMessage());
-    }
-
     /** What a store was made for and holds. */
-    record Stat(
-            String command, StoreManifest manifest, long sequences, long blocks, long usedBytes, long fileBytes)
+    record Stat(String command, StoreManifest manifest, long sequences, long blocks, long usedBytes, long fileBytes)
             implements Report {
         static Stat of(ChronicleBlockStore store) throws IOException {
             StoreStatistics statistics = store.statistics();

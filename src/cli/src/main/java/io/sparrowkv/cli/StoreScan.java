@@ -17,6 +17,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 
 /**
  * One token's attention over a long context whose codes lie in this process's memory, and in a store on disk.
@@ -28,51 +31,52 @@ record StoreScan(double arrowMicros, double chronicleMicros) {
     private static final int GROUP = 4;
     private static final int LATENTS = 4096;
     private static final int CHUNK = 512;
+    private static final double ROPE_THETA = 10_000;
     private static final double NANOS_PER_MICRO = 1e3;
+    private static final long SPARE = 128L << 20;
 
-    static StoreScan of(
-            EncoderBackend encoders, Path folder, int kvHeads, int tokens, int threads, Duration time)
+    /** Measures both by turns, so that what else the machine does meets both alike. */
+    static StoreScan of(EncoderBackend encoders, Path folder, int kvHeads, int tokens, int threads, Duration time)
             throws IOException {
         int dHead = StoreMeasurement.D_HEAD;
         CacheOptions options = CacheOptions.defaults().withThreads(threads);
         AttentionShape shape = AttentionShape.of(1, GROUP * kvHeads, kvHeads, dHead);
+        RotaryEmbedding rotary = RotaryEmbedding.plain(dHead, ROPE_THETA);
         var profile = options.storeProfile(shape, "random", "random");
-        long capacity = 2 * (long) (profile.codeBytesPerToken() * tokens) + (128L << 20);
+        long capacity = 2 * (long) (profile.codeBytesPerToken() * tokens) + SPARE;
         try (DictionarySet dictionaries = RandomDictionaries.set(1, 0, RopeStage.POST, dHead, LATENTS, LATENTS, 1);
                 BlockStore arrow = new ArrowBlockStore(Long.MAX_VALUE);
                 BlockStore chronicle = ChronicleBlockStore.create(folder, profile, capacity, Sync.CLOSE);
-                SparseCache inProcess = cache(shape, dictionaries, encoders, arrow, options);
-                SparseCache onDisk = cache(shape, dictionaries, encoders, chronicle, options);
+                SparseCache inProcess = new SparseCache(shape, rotary, dictionaries, encoders, arrow, options);
+                SparseCache onDisk = new SparseCache(shape, rotary, dictionaries, encoders, chronicle, options);
                 Arena arena = Arena.ofShared()) {
-            long vector = (long) dHead * Float.BYTES;
-            MemorySegment queries = arena.allocate(CHUNK * shape.heads() * vector, 64);
-            MemorySegment keys = arena.allocate(CHUNK * kvHeads * vector, 64);
-            MemorySegment values = arena.allocate(CHUNK * kvHeads * vector, 64);
-            MemorySegment output = arena.allocate(CHUNK * shape.heads() * vector, 64);
+            MemorySegment output = arena.allocate((long) CHUNK * shape.heads() * dHead * Float.BYTES, 64);
+            MemorySegment queries = RandomDictionaries.vectors(arena, CHUNK * shape.heads(), dHead, 1);
+            MemorySegment keys = RandomDictionaries.vectors(arena, CHUNK * kvHeads, dHead, 2);
+            MemorySegment values = RandomDictionaries.vectors(arena, CHUNK * kvHeads, dHead, 3);
             for (int from = 0; from < tokens; from += CHUNK) {
-                RandomDictionaries.fill(queries, from);
-                RandomDictionaries.fill(keys, from + 1);
-                RandomDictionaries.fill(values, from + 2);
                 inProcess.attend(0, queries, keys, values, CHUNK, output);
                 onDisk.attend(0, queries, keys, values, CHUNK, output);
             }
-            double first = Median.nanosPerCall(
-                    time, () -> inProcess.attend(0, queries, keys, values, 1, output));
-            double second = Median.nanosPerCall(time, () -> onDisk.attend(0, queries, keys, values, 1, output));
-            return new StoreScan(first / NANOS_PER_MICRO, second / NANOS_PER_MICRO);
+            List<Long> arrowNanos = new ArrayList<>();
+            List<Long> chronicleNanos = new ArrayList<>();
+            long end = System.nanoTime() + 2 * time.toNanos();
+            while (System.nanoTime() < end || arrowNanos.isEmpty()) {
+                arrowNanos.add(nanos(() -> inProcess.attend(0, queries, keys, values, 1, output)));
+                chronicleNanos.add(nanos(() -> onDisk.attend(0, queries, keys, values, 1, output)));
+            }
+            return new StoreScan(medianMicros(arrowNanos), medianMicros(chronicleNanos));
         }
     }
 
-    private static SparseCache cache(
-            AttentionShape shape,
-            DictionarySet dictionaries,
-            EncoderBackend encoders,
-            BlockStore store,
-            CacheOptions options) {
-        float[] frequencies = new float[shape.dHead() / 2];
-        for (int i = 0; i < frequencies.length; i++) {
-            frequencies[i] = (float) Math.pow(10_000, -2.0 * i / shape.dHead());
-        }
-        return new SparseCache(shape, new RotaryEmbedding(frequencies), dictionaries, encoders, store, options);
+    private static long nanos(Runnable call) {
+        long start = System.nanoTime();
+        call.run();
+        return System.nanoTime() - start;
+    }
+
+    private static double medianMicros(List<Long> nanos) {
+        Collections.sort(nanos);
+        return nanos.get(nanos.size() / 2) / NANOS_PER_MICRO;
     }
 }

@@ -111,6 +111,7 @@ public record CacheOptions(
      */
     public StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries) {
         return new StoreProfile(
+                CodeBlockLayout.CODEC,
                 model,
                 dictionaries,
                 shape.layers(),

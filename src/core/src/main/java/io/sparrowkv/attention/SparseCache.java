@@ -20,6 +20,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The key/value cache of one sequence, whose old tokens are codes.
@@ -32,6 +34,8 @@ import java.util.stream.IntStream;
  * <p>Used by one thread at a time. After a failure the cache can only be closed.
  */
 public final class SparseCache implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(SparseCache.class);
+
     /** Vectors of a batch for the encoder: enough to keep its product busy. */
     private static final int BATCH_ROWS = 4096;
 
@@ -256,6 +260,9 @@ public final class SparseCache implements AutoCloseable {
             return;
         }
         closed = true;
+        if (stored != null) {
+            finishKeeping();
+        }
         stream.close();
         refined.ifPresent(RefinedBackend::close);
         attention.close();
@@ -351,6 +358,19 @@ public final class SparseCache implements AutoCloseable {
                 layer.sinks.copyTo(kind == VectorKind.KEY, 0, options.sinks(), vectors);
                 stored.keepSinks(index, kind, vectors);
             }
+        }
+    }
+
+    /** Waits for the codes that are under way, which the store shall have too. */
+    private void finishKeeping() {
+        try {
+            for (Layer layer : layers) {
+                stream.await(layer.keys, layer.submitted);
+                stream.await(layer.values, layer.submitted);
+            }
+        } catch (RuntimeException | Error e) {
+            // Whoever needed them has met the failure; the next reader makes them again.
+            LOG.debug("codes under way were lost: {}", e.getMessage());
         }
     }
 

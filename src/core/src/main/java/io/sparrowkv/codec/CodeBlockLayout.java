@@ -36,6 +36,9 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget) {
     /** Version of this format; a reader refuses any other. */
     public static final int VERSION = 1;
 
+    /** The format and its version, as a fingerprint of it. */
+    public static final String CODEC = "sparse/" + VERSION;
+
     /** Tokens of a block. */
     public static final int TOKENS = 64;
 

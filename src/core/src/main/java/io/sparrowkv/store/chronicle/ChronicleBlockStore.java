@@ -164,9 +164,15 @@ public final class ChronicleBlockStore implements BlockStore {
      * Looks up the longest known beginning of a sequence, and keeps it from being evicted until the result is closed.
      *
      * @param tokens the sequence's first tokens, all that are known
+     * @param most tokens that need not be read again if they are known; the logits after the others are wanted
      */
+    public StoredSequence sequence(int[] tokens, int most) {
+        return new StoredSequence(this, tokens, most);
+    }
+
+    /** Looks up a prompt: all of it but the last token, whose logits are wanted, may be known. */
     public StoredSequence sequence(int[] tokens) {
-        return new StoredSequence(this, tokens);
+        return sequence(tokens, Math.max(0, tokens.length - 1));
     }
 
     /**

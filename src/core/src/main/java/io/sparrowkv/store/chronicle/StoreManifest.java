@@ -55,7 +55,8 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
                         Math.ceil(2 * MAP_OVERHEAD * 16 * prefixBytes));
         if (dense < leastDense || prefixes < 16) {
             throw new InvalidInputException(
-                    "a store of %d bytes is too small for this model; give it a capacity of at least %d".formatted(capacity, least));
+                    "a store of %d bytes is too small for this model; give it a capacity of at least %d"
+                            .formatted(capacity, least));
         }
         return new StoreManifest(FORMAT, profile, capacity, prefixes, dense);
     }

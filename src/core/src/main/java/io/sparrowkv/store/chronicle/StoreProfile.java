@@ -16,6 +16,7 @@ import java.util.Map;
  * All that the codes of a token depend on, beside the tokens before it: two runs may share codes only where all of this is equal.
  * Windows and read budgets belong to it, since the vectors of a layer are computed from what the layers below it read.
  *
+ * @param codec how vectors become the bytes of a block: the format's name and version
  * @param model fingerprint of the model
  * @param dictionaries fingerprint of the dictionaries
  * @param layers decoder layers
@@ -29,6 +30,7 @@ import java.util.Map;
  * @param readValue pairs read of a value, by layer
  */
 public record StoreProfile(
+        String codec,
         String model,
         String dictionaries,
         int layers,
@@ -50,6 +52,9 @@ public record StoreProfile(
         if (sinks > CodeBlockLayout.TOKENS) {
             throw new InvalidInputException(
                     "--sinks is %d; a store keeps at most %d".formatted(sinks, CodeBlockLayout.TOKENS));
+        }
+        if (codec == null || model == null || dictionaries == null) {
+            throw new InvalidInputException("a store's codec, model or dictionaries are not named");
         }
         boolean sized = layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
         for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
@@ -112,6 +117,7 @@ public record StoreProfile(
 
     private Map<String, Object> fields() {
         Map<String, Object> fields = new LinkedHashMap<>();
+        fields.put("codec", codec);
         fields.put("model", model);
         fields.put("dictionaries", dictionaries);
         fields.put("number of layers", layers);

@@ -18,7 +18,7 @@ import org.slf4j.LoggerFactory;
  * the blocks that a window right after block k reaches into. Nothing then has to be computed again: what a token reads as codes
  * depends on its position alone. The dense vectors of a window could not be had by reading its tokens anew, for their vectors depend
  * in each layer on the window before them, and so, layer by layer, on far earlier tokens. Since dense vectors are large, they are
- * kept at the ends of prompts, and where a prompt has left a known path: there others will too.
+ * kept at a few places of each prompt, close together at its end, where others are likely to leave it.
  *
  * <p>No failure of the store reaches the reader: it is said once, and nothing more is kept.
  */
@@ -39,7 +39,10 @@ public final class StoredSequence implements AutoCloseable {
     private int noted;
     private boolean writable;
 
-    StoredSequence(ChronicleBlockStore store, int[] tokens) {
+    StoredSequence(ChronicleBlockStore store, int[] tokens, int most) {
+        if (most < 0 || most > tokens.length) {
+            throw new IllegalArgumentException(most + " of " + tokens.length + " tokens");
+        }
         this.store = store;
         this.profile = store.manifest().profile();
         this.tokens = tokens.clone();
@@ -58,8 +61,7 @@ public final class StoredSequence implements AutoCloseable {
             }
             prefixes[i] = hash;
         }
-        // At least one token is left to be read: the logits after it are wanted.
-        int last = (tokens.length - 1 - sinks) / TOKENS;
+        int last = Math.max(0, most - sinks) / TOKENS;
         int found = 0;
         int end = 0;
         try {
@@ -69,11 +71,7 @@ public final class StoredSequence implements AutoCloseable {
             giveUp(e);
         }
         restored = end;
-        for (int point : new int[] {found, last}) {
-            if (point > restored) {
-                resumePoints.add(point);
-            }
-        }
+        planResumePoints(found, last);
     }
 
     /** Whole blocks that need not be read again; the tokens before them are the sinks. */
@@ -250,6 +248,24 @@ public final class StoredSequence implements AutoCloseable {
             end--;
         }
         return end;
+    }
+
+    /**
+     * Chooses the blocks after which reading will be able to go on: the last, the one where a known path was left, and such at
+     * distances from the end that double. So a prompt with another end of n blocks reads at most about 2n blocks again, and log2 of
+     * the prompt's blocks bounds the windows kept; they take at most half of the store's room for dense vectors.
+     */
+    private void planResumePoints(int found, int last) {
+        long room = store.manifest().denseSlots() / profile.layers() / 2;
+        List<Integer> wanted = new ArrayList<>(List.of(last, found));
+        for (int distance = 1; distance < last; distance *= 2) {
+            wanted.add(last - distance);
+        }
+        for (int point : wanted) {
+            if (point > restored && (resumePoints.isEmpty() || room >= profile.denseBlocks())) {
+                room -= resumePoints.add(point) ? profile.denseBlocks() : 0;
+            }
+        }
     }
 
     private boolean hasWindow(int end) {

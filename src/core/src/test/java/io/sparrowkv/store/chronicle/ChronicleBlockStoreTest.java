@@ -95,26 +95,29 @@ class ChronicleBlockStoreTest {
                 assertThat(body.mismatch(put)).isEqualTo(-1);
             }
             int[] other = tokens.clone();
-            other[4 + 6 * 64 + 3]++;
+            other[4 + 5 * 64 + 3]++;
             try (StoredSequence branch = store.sequence(other)) {
                 assertThat(branch.restoredBlocks())
-                        .as("no window was kept in the middle")
-                        .isZero();
-                assertThat(branch.wantsDense(5)).isTrue();
-                assertThat(branch.wantsDense(3)).isFalse();
+                        .as("of the blocks before the fork, 5, the nearest with a window: 8 before the end")
+                        .isEqualTo(2);
+                assertThat(branch.wantsDense(4)).as("the window at the fork").isTrue();
+                assertThat(branch.wantsDense(2)).isFalse();
             }
             Profiles.fill(store, other, arena);
             int[] third = tokens.clone();
-            third[4 + 6 * 64 + 7]++;
+            third[4 + 5 * 64 + 7]++;
             try (StoredSequence branch = store.sequence(third)) {
                 assertThat(branch.restoredBlocks())
                         .as("the second one left its window at the fork")
-                        .isEqualTo(6);
+                        .isEqualTo(5);
             }
             try (StoredSequence exact = store.sequence(Arrays.copyOf(tokens, 644))) {
                 assertThat(exact.restoredBlocks())
-                        .as("no window was kept at the last boundary before its end")
-                        .isEqualTo(6);
+                        .as("a token is left to be read")
+                        .isEqualTo(9);
+            }
+            try (StoredSequence part = store.sequence(tokens, 4 + 8 * 64)) {
+                assertThat(part.restoredBlocks()).as("no more than asked").isEqualTo(8);
             }
         }
     }
@@ -189,13 +192,14 @@ class ChronicleBlockStoreTest {
                     .containsExactlyElementsOf(
                             Arrays.stream(tokens, 0, 68).boxed().toList());
             StoreInspection.Verification right = StoreInspection.verify(store);
-            assertThat(right).isEqualTo(new StoreInspection.Verification(5 * 2 * 2, (1 + 2) * 2 * 2, 6, 0));
+            assertThat(right).isEqualTo(new StoreInspection.Verification(5 * 2 * 2, (1 + 5) * 2 * 2, 6, 0));
             MemorySegment slot = store.files().blocks.find(sequences.getFirst().prefix(), 1);
             slot.set(ValueLayout.JAVA_BYTE, 100, (byte) ~slot.get(ValueLayout.JAVA_BYTE, 100));
             assertThat(StoreInspection.verify(store).damaged()).isEqualTo(1);
             try (StoredSequence shorter = store.sequence(tokens)) {
-                assertThat(shorter.restoredBlocks()).as("no window before the damaged block").isZero();
-                assertThat(shorter.wantsDense(3)).isTrue();
+                assertThat(shorter.restoredBlocks())
+                        .as("up to the damaged block")
+                        .isEqualTo(4);
             }
         }
     }

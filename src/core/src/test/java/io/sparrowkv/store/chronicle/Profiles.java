@@ -15,6 +15,7 @@ final class Profiles {
 
     static StoreProfile of(int layers, int window, int sinks) {
         return new StoreProfile(
+                CodeBlockLayout.CODEC,
                 "model-a",
                 "dictionaries-a",
                 layers,

@@ -67,7 +67,7 @@ public final class Generator {
         Optional<Generation.End> end = Optional.empty();
 
         long start = System.nanoTime();
-        int reused = cache.length() == 0 ? cache.restore(request.prompt()) : 0;
+        int reused = cache.length() == 0 ? cache.restore(request.prompt(), request.prompt().length - 1) : 0;
         int token = sampler.next(prefill(request, reused, cache, listener));
         long first = System.nanoTime();
         while (true) {

@@ -21,9 +21,11 @@ public interface KvCache extends AutoCloseable {
     /**
      * Begins, while it is empty, with what it can get of a sequence's first tokens elsewhere.
      *
-     * @return how many of them need not pass through the model; always fewer than all
+     * @param tokens the first tokens, all that are known
+     * @param most of them that may be had without a pass through the model
+     * @return how many were
      */
-    default int restore(int[] tokens) {
+    default int restore(int[] tokens, int most) {
         return 0;
     }
 

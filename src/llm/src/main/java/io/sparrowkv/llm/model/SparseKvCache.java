@@ -32,8 +32,8 @@ public final class SparseKvCache implements KvCache {
     }
 
     @Override
-    public int restore(int[] tokens) {
-        sequence = known.map(store -> store.sequence(tokens));
+    public int restore(int[] tokens, int most) {
+        sequence = known.map(store -> store.sequence(tokens, most));
         return sequence.map(cache::restore).orElse(0);
     }
 

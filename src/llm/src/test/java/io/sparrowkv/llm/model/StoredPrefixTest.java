@@ -24,6 +24,10 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** What a text's known beginning changes: the time it takes, and nothing else. */
 class StoredPrefixTest {
     private static final int CHUNK = 100;
+
+    /** Of the largest logit. The chunks are cut elsewhere, and libtorch sums products of other sizes in another order. */
+    private static final double TOLERANCE = 1e-4;
+
     private static final long CAPACITY = 16 << 20;
 
     @TempDir
@@ -47,7 +51,7 @@ class StoredPrefixTest {
             try (KvCache cache = known == null ? new SparseKvCache(sparse) : new SparseKvCache(sparse, known);
                     NDManager manager = Libtorch.newManager()) {
                 int prompt = tokens.length - tail + 1;
-                int reused = cache.restore(Arrays.copyOf(tokens, prompt));
+                int reused = cache.restore(Arrays.copyOf(tokens, prompt), prompt - 1);
                 int from = reused;
                 for (int row = 0; from < tokens.length; ) {
                     int to = from + 1 < prompt ? Math.min(prompt - 1, from + CHUNK) : from + 1;
@@ -65,8 +69,11 @@ class StoredPrefixTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"llama, PRE, 128, 4", "llama, POST, 0, 3", "mistral, POST, 65, 0"})
-    void resultsAreThoseOfReadingAllTokens(String family, RopeStage stage, int window, int sinks) throws IOException {
+    // The last column: both forks lie in the seventh block; a window of one block was kept before the fifth at the
+    // nearest.
+    @CsvSource({"llama, PRE, 128, 4, 6", "llama, POST, 0, 3, 6", "mistral, POST, 65, 0, 5"})
+    void resultsAreThoseOfReadingAllTokens(String family, RopeStage stage, int window, int sinks, int atFirstFork)
+            throws IOException {
         TinyModel.of(family)
                 .set("head_dim", 16)
                 .set("num_hidden_layers", 3)
@@ -89,19 +96,16 @@ class StoredPrefixTest {
                         options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), "random"),
                         CAPACITY,
                         Sync.CLOSE)) {
-            int resumable = window == 0 ? 6 : 0;
-            int[] expected = {0, sinks + 9 * 64, sinks + resumable * 64, sinks + 6 * 64, sinks + 9 * 64};
+            int[] expected = {0, sinks + 9 * 64, sinks + atFirstFork * 64, sinks + 6 * 64, sinks + 9 * 64};
             int[][] texts = {first, first, fork, thirdFork, fork};
             for (int i = 0; i < texts.length; i++) {
                 float[] all =
                         run(lm, dictionaries, options, null, texts[i], tail).logits();
                 Run again = run(lm, dictionaries, options, known, texts[i], tail);
-                if (i != 2 || window == 0) {
-                    assertThat(again.reused()).as("text %d", i).isEqualTo(expected[i]);
-                }
+                assertThat(again.reused()).as("text %d", i).isEqualTo(expected[i]);
                 assertThat(worst(all, again.logits()))
                         .as("text %d, %d reused", i, again.reused())
-                        .isLessThan(1e-5);
+                        .isLessThan(TOLERANCE);
             }
             assertThat(known.counters().damaged()).isZero();
         }
