@@ -220,7 +220,7 @@ final class CpuKernels {
         }
     }
 
-    private static Float16 broadcast(float x) {
+    static Float16 broadcast(float x) {
         return new Float16(x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x);
     }
 }

@@ -6,6 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 
 /**
@@ -73,6 +74,11 @@ final class DictionaryGroup implements AutoCloseable {
             upload();
         }
         plan.encode(slots.get(slot), slot, vectors, codes);
+    }
+
+    /** The plan, once there was a batch. */
+    Optional<EncodePlan> plan() {
+        return Optional.ofNullable(plan);
     }
 
     @Override

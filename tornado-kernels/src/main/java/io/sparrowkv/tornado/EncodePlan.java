@@ -8,9 +8,12 @@ import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
+import uk.ac.manchester.tornado.api.TornadoExecutionResult;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 import uk.ac.manchester.tornado.api.enums.DataTransferMode;
+import uk.ac.manchester.tornado.api.enums.ProfilerMode;
 import uk.ac.manchester.tornado.api.exceptions.TornadoExecutionPlanException;
+import uk.ac.manchester.tornado.api.exceptions.TornadoInternalError;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
 /**
@@ -35,6 +38,9 @@ final class EncodePlan implements AutoCloseable {
     private final PlanBuffers buffers;
     private final TornadoExecutionPlan plan;
     private int sequence;
+    private boolean profiled;
+    private long kernelNanos;
+    private long transferNanos;
 
     /**
      * Lays out the graphs; they are compiled when first run.
@@ -114,6 +120,28 @@ final class EncodePlan implements AutoCloseable {
         }
     }
 
+    /** Has the device's clock read from now on, or no longer; the times begin at zero. */
+    void profile(boolean on) {
+        if (on) {
+            plan.withProfiler(ProfilerMode.SILENT);
+        } else {
+            plan.withoutProfiler();
+        }
+        profiled = on;
+        kernelNanos = 0;
+        transferNanos = 0;
+    }
+
+    /** Time in kernels since {@link #profile}, in ns. */
+    long kernelNanos() {
+        return kernelNanos;
+    }
+
+    /** Time in copies to and from the device since {@link #profile}, in ns. */
+    long transferNanos() {
+        return transferNanos;
+    }
+
     @Override
     public void close() {
         try {
@@ -125,8 +153,12 @@ final class EncodePlan implements AutoCloseable {
 
     private void execute(int graph) {
         try {
-            plan.withGraph(graph).execute();
-        } catch (RuntimeException e) {
+            TornadoExecutionResult result = plan.withGraph(graph).execute();
+            if (profiled) {
+                kernelNanos += result.getProfilerResult().getDeviceKernelTime();
+                transferNanos += result.getProfilerResult().getDataTransfersTime();
+            }
+        } catch (RuntimeException | TornadoInternalError e) {
             throw new DeviceFailedException(e.getMessage(), e);
         }
     }

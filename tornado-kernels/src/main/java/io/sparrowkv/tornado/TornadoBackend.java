@@ -1,6 +1,7 @@
 package io.sparrowkv.tornado;
 
 import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.DeviceTimes;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.Encoders;
@@ -9,6 +10,8 @@ import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -59,6 +62,32 @@ final class TornadoBackend implements EncoderBackend {
                     return fresh;
                 });
         return new TornadoTopKEncoder(this, dictionary, group, group.add(dictionary));
+    }
+
+    @Override
+    public synchronized OptionalDouble peakGigaflops() {
+        return failed
+                ? OptionalDouble.empty()
+                : OptionalDouble.of(DevicePeak.gigaflops(device.tornado(), device.cpu()));
+    }
+
+    /** {@inheritDoc} Plans that the call makes are not seen: it should have run before. */
+    @Override
+    public synchronized Optional<DeviceTimes> profile(Runnable call) {
+        if (failed) {
+            return Optional.empty();
+        }
+        List<EncodePlan> plans = groups.stream()
+                .map(DictionaryGroup::plan)
+                .flatMap(Optional::stream)
+                .toList();
+        plans.forEach(plan -> plan.profile(true));
+        call.run();
+        DeviceTimes times = new DeviceTimes(
+                plans.stream().mapToLong(EncodePlan::kernelNanos).sum() / 1e3,
+                plans.stream().mapToLong(EncodePlan::transferNanos).sum() / 1e3);
+        plans.forEach(plan -> plan.profile(false));
+        return Optional.of(times);
     }
 
     /** From now on a failure is made good on the CPU; before, it is the caller's to see. */

@@ -1,5 +1,6 @@
 package io.sparrowkv.cli;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import io.sparrowkv.encode.EncodeThroughput;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderProvider;
@@ -16,6 +17,8 @@ import io.sparrowkv.sae.VectorKind;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -40,11 +43,24 @@ final class BenchEncodeCommand implements Runnable {
             description = "Measure this encoder; may be repeated (default: all that can start here).")
     private List<String> encoders = List.of();
 
-    @Option(names = "--budget", paramLabel = "K", defaultValue = "16", description = "Pairs kept (default: 16).")
-    private int budget;
+    @Option(
+            names = "--budget",
+            paramLabel = "K",
+            split = ",",
+            defaultValue = "16",
+            description = "Pairs kept; several, such as 8,16, are measured one by one (default: 16).")
+    private List<Integer> budgets = List.of();
 
-    @Option(names = "--rows", paramLabel = "N", defaultValue = "512", description = "Vectors a batch (default: 512).")
-    private int rows;
+    @Option(
+            names = "--rows",
+            paramLabel = "N",
+            split = ",",
+            defaultValue = "512",
+            description = {
+                "Vectors a batch; several, such as 64,512,8192, are measured one by one (default: 512).",
+                "A block of 64 tokens has 256 for Yi-6B (4 KV heads), 512 for Mistral-7B and Qwen2.5-32B (8)."
+            })
+    private List<Integer> batches = List.of();
 
     @Mixin
     private OutputArguments output;
@@ -54,21 +70,29 @@ final class BenchEncodeCommand implements Runnable {
         int dHead = vectors.dHead();
         int latents = vectors.latents();
         long seed = vectors.seed();
-        Check.range("--budget", budget, 1, latents);
-        Check.range("--rows", rows, 1, 1 << 20);
-        List<EncodeThroughput> results = new ArrayList<>();
+        budgets.forEach(budget -> Check.range("--budget", budget, 1, latents));
+        batches.forEach(rows -> Check.range("--rows", rows, 1, 1 << 20));
+        List<Measured> results = new ArrayList<>();
         try (Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, seed)) {
             for (String name : chosen()) {
                 try (EncoderBackend backend = Encoders.start(name, threads.count())) {
-                    results.add(EncodeThroughput.measure(backend, dictionary, budget, rows, vectors.time(), seed + 1));
+                    OptionalDouble peak = backend.peakGigaflops();
+                    for (int budget : budgets) {
+                        for (int rows : batches) {
+                            results.add(new Measured(
+                                    peak.isPresent() ? Optional.of(peak.getAsDouble()) : Optional.empty(),
+                                    EncodeThroughput.measure(
+                                            backend, dictionary, budget, rows, vectors.time(), seed + 1)));
+                        }
+                    }
                 }
             }
         }
         output.emit(new Result("bench encode", threads.count(), results));
-        for (EncodeThroughput result : results) {
-            if (result.disagreement().isPresent()) {
-                throw new IllegalStateException("encoder " + result.backend() + " gives wrong codes: "
-                        + result.disagreement().get());
+        for (Measured result : results) {
+            if (result.rate().disagreement().isPresent()) {
+                throw new IllegalStateException("encoder " + result.rate().backend() + " gives wrong codes: "
+                        + result.rate().disagreement().get());
             }
         }
     }
@@ -88,26 +112,63 @@ final class BenchEncodeCommand implements Runnable {
         return names;
     }
 
+    /**
+     * One line of the result.
+     *
+     * @param peakGigaflops most that the device can do, measured in the same run
+     */
+    record Measured(
+            Optional<Double> peakGigaflops, @JsonUnwrapped EncodeThroughput rate) {
+        /** What the product alone reaches of the device's peak. */
+        Optional<Double> share() {
+            return peakGigaflops.map(peak -> rate.gigaflops() / peak);
+        }
+    }
+
     /** The measured encoders. */
-    record Result(String command, int threads, List<EncodeThroughput> encoders) implements Report {
+    record Result(String command, int threads, List<Measured> encoders) implements Report {
         @Override
         public void print(PrintWriter out) {
-            EncodeThroughput any = encoders.getFirst();
-            out.printf(
-                    "d_head %d, %d atoms, budget %d, %d vectors a batch, %d threads%n%n",
-                    any.dHead(), any.latents(), any.budget(), any.batch(), threads);
-            TextTable table = TextTable.columns("encoder", "vectors/s", "GFLOP/s", "batch p50", "p99", "codes")
-                    .left(5);
-            for (EncodeThroughput result : encoders) {
+            EncodeThroughput any = encoders.getFirst().rate();
+            out.printf("d_head %d, %d atoms, %d threads%n%n", any.dHead(), any.latents(), threads);
+            TextTable table = TextTable.columns(
+                            "encoder",
+                            "budget",
+                            "batch",
+                            "vectors/s",
+                            "GFLOP/s",
+                            "of peak",
+                            "p50",
+                            "p99",
+                            "kernels",
+                            "transfer",
+                            "codes")
+                    .left(10);
+            for (Measured result : encoders) {
+                EncodeThroughput rate = result.rate();
                 table.row(
-                        result.backend(),
-                        Quantities.count(Math.round(result.vectorsPerSecond())),
-                        Quantities.digits(result.gigaflops()),
-                        Quantities.digits(result.p50Micros()) + " µs",
-                        Quantities.digits(result.p99Micros()) + " µs",
-                        result.disagreement().orElse("right"));
+                        rate.backend(),
+                        Integer.toString(rate.budget()),
+                        Quantities.count(rate.batch()),
+                        Quantities.count(Math.round(rate.vectorsPerSecond())),
+                        Quantities.digits(rate.gigaflops()),
+                        result.share().map(Quantities::percent).orElse(null),
+                        micros(rate.p50Micros()),
+                        micros(rate.p99Micros()),
+                        rate.device().map(times -> micros(times.kernelMicros())).orElse(null),
+                        rate.device()
+                                .map(times -> micros(times.transferMicros()))
+                                .orElse(null),
+                        rate.disagreement().orElse("right"));
             }
             table.print(out);
+            out.println();
+            out.println("p50, p99: of a batch's time; kernels, transfer: of one batch, by the device's own clock;");
+            out.println("of peak: GFLOP/s of the product against multiply-adds of registers alone, both measured here");
+        }
+
+        private static String micros(double micros) {
+            return Quantities.digits(micros) + " µs";
         }
     }
 }

@@ -5,7 +5,10 @@ import io.sparrowkv.sae.RandomDictionaries;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -22,6 +25,7 @@ import java.util.Optional;
  * @param gigaflops billions of floating-point operations a second of the product alone, 2 dHead latents a vector
  * @param p50Micros median time of a call in µs
  * @param p99Micros 99th percentile of the time of a call in µs
+ * @param device where the time of the median of a few calls went, when a device tells
  * @param disagreement what {@link CodeCheck} found wrong with the codes; empty when they are right
  */
 public record EncodeThroughput(
@@ -36,6 +40,7 @@ public record EncodeThroughput(
         double gigaflops,
         double p50Micros,
         double p99Micros,
+        Optional<DeviceTimes> device,
         Optional<String> disagreement) {
     private static final int ROUNDS = 5;
     private static final int CHECKED_ROWS = 8;
@@ -83,6 +88,7 @@ public record EncodeThroughput(
                     rate * 2 * dictionary.dHead() * dictionary.latents() / 1e9,
                     nanos[nanos.length / 2] / 1e3,
                     nanos[(int) (nanos.length * 0.99)] / 1e3,
+                    profile(backend, call),
                     check(dictionary, vectors, codes));
         }
     }
@@ -102,6 +108,15 @@ public record EncodeThroughput(
             now = end;
         }
         return Arrays.copyOf(times, calls);
+    }
+
+    private static Optional<DeviceTimes> profile(EncoderBackend backend, Runnable call) {
+        List<DeviceTimes> times = new ArrayList<>();
+        for (int i = 0; i < ROUNDS; i++) {
+            backend.profile(call).ifPresent(times::add);
+        }
+        times.sort(Comparator.comparingDouble(DeviceTimes::kernelMicros));
+        return times.isEmpty() ? Optional.empty() : Optional.of(times.get(times.size() / 2));
     }
 
     private static Optional<String> check(Dictionary dictionary, MemorySegment vectors, CodeBatch codes) {

@@ -3,6 +3,7 @@ package io.sparrowkv.encode;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.sae.Dictionary;
 import java.util.Arrays;
+import java.util.OptionalDouble;
 import jdk.incubator.vector.FloatVector;
 
 /** The threads of the vector encoders and their scratch memory, shared by the encoders of all sites. */
@@ -38,6 +39,11 @@ final class VectorBackend implements EncoderBackend {
     @Override
     public TopKEncoder open(Dictionary dictionary) {
         return new VectorTopKEncoder(dictionary, workers, scratch, tile);
+    }
+
+    @Override
+    public OptionalDouble peakGigaflops() {
+        return OptionalDouble.of(FmaPeak.gigaflops(workers));
     }
 
     @Override

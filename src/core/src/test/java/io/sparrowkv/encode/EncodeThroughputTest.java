@@ -1,6 +1,7 @@
 package io.sparrowkv.encode;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.fail;
 
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RandomDictionaries;
@@ -35,6 +36,16 @@ class EncodeThroughputTest {
             assertThat(EncodeThroughput.measure(backend, dictionary, 8, 20, Duration.ofMillis(5), 3)
                             .disagreement())
                     .hasValueSatisfying(message -> assertThat(message).startsWith("row 0: pair 0: coefficient"));
+        }
+    }
+
+    @Test
+    void onlyABackendThatCanMeasureItsPeakTellsOne() {
+        try (EncoderBackend vector = Encoders.start("vector", 2);
+                EncoderBackend scalar = Encoders.start("scalar", 1)) {
+            assertThat(vector.peakGigaflops().orElseThrow()).isPositive().isFinite();
+            assertThat(scalar.peakGigaflops()).isEmpty();
+            assertThat(vector.profile(() -> fail("has no device to profile"))).isEmpty();
         }
     }
 
