@@ -82,8 +82,9 @@ final class DemoCommand implements Runnable {
             say("the same text again, predictions compared token by token");
             int[] ids = tokenizer.encode(planted.text());
             PerplexityEvaluation.Result evaluation = new PerplexityEvaluation(
-                            lm, () -> caches.newCache(options), ids.length, EvalPplCommand.DEFAULT_CHUNK)
-                    .run(ids, done -> {});
+                            lm, List.of(caches.underTest(options)), ids.length, EvalPplCommand.DEFAULT_CHUNK)
+                    .run(ids, done -> {})
+                    .getFirst();
             say("each dictionary on the text's keys and values, at budgets from 1 to 128");
             List<SiteReport> sites;
             try (var source = new ModelVectorSource(lm, ids, ids.length)) {

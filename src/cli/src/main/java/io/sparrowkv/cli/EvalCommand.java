@@ -5,7 +5,7 @@ import picocli.CommandLine.Command;
 /** Groups the evaluations of what a sparse cache costs in fidelity. */
 @Command(
         name = "eval",
-        description = "Measure on a text what the sparse cache costs in fidelity and saves in memory.",
+        description = "Measure on a text what caches cost in fidelity and save in memory.",
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {EvalPplCommand.class, EvalSitesCommand.class})
+        subcommands = {EvalPplCommand.class, EvalCodecsCommand.class, EvalPasskeyCommand.class, EvalSitesCommand.class})
 final class EvalCommand {}

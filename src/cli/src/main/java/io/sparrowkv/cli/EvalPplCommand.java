@@ -10,6 +10,7 @@ import io.sparrowkv.report.Report;
 import io.sparrowkv.report.TextTable;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -58,9 +59,10 @@ final class EvalPplCommand implements Runnable {
             int context = text.context(model.maxContext(lm.config().maxPositions()));
             int[] ids = text.ids(lm);
             PerplexityEvaluation evaluation =
-                    new PerplexityEvaluation(lm, () -> caches.newCache(options), context, chunk);
+                    new PerplexityEvaluation(lm, List.of(caches.underTest(options)), context, chunk);
             try (Progress progress = Progress.start("eval ppl", ids.length, "tokens", output.err())) {
-                PerplexityEvaluation.Result result = evaluation.run(ids, done -> progress.at(done, ""));
+                PerplexityEvaluation.Result result =
+                        evaluation.run(ids, done -> progress.at(done, "")).getFirst();
                 output.emit(new Result(
                         "eval ppl",
                         folder.toString(),

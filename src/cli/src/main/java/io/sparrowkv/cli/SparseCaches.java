@@ -4,6 +4,7 @@ import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.eval.CacheUnderTest;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.llm.model.SparseKvCache;
 import io.sparrowkv.sae.DictionaryFiles;
@@ -81,6 +82,11 @@ final class SparseCaches implements AutoCloseable {
         SparseCache cache =
                 new SparseCache(lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options);
         return known.isPresent() ? new SparseKvCache(cache, known.get()) : new SparseKvCache(cache);
+    }
+
+    /** Caches of sparse codes, to be compared. */
+    CacheUnderTest underTest(CacheOptions options) {
+        return new CacheUnderTest("sparse", () -> newCache(options));
     }
 
     @Override

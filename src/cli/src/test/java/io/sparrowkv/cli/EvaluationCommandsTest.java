@@ -84,6 +84,85 @@ class EvaluationCommandsTest {
         assertThat(run.err()).contains("text.txt").contains("100000").contains("--tokens");
     }
 
+    @Test
+    void codecsAreComparedByBytesPredictionsAndPasskeys() throws Exception {
+        Path page = folder.resolve("page.html");
+        Path chart = folder.resolve("codecs.png");
+        JsonNode result = json(
+                "eval",
+                "codecs",
+                "--text",
+                text().toString(),
+                "--context",
+                "1024",
+                "--tokens",
+                "1024",
+                "--passkeys",
+                "4",
+                "--codecs",
+                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64",
+                "--chart",
+                chart.toString(),
+                "--page",
+                page.toString());
+        assertThat(result.at("/rows")).hasSize(5);
+        double[] bytes = {512, 144, 36, 96, 96};
+        for (int i = 0; i < bytes.length; i++) {
+            assertThat(result.at("/rows/" + i + "/vectorBytes").asDouble()).isEqualTo(bytes[i]);
+            assertThat(result.at("/rows/" + i + "/evaluation/layerErrors")).hasSize(6);
+        }
+        assertThat(kl(result, 0)).isLessThan(1e-5);
+        assertThat(kl(result, 1)).isGreaterThan(kl(result, 0)).isLessThan(kl(result, 2));
+        assertThat(kl(result, 4)).isLessThan(kl(result, 3));
+        assertThat(result.at("/rows/0/passkeys/exact").asInt())
+                .isEqualTo(result.at("/dense/exact").asInt());
+        assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);
+        assertThat(page)
+                .content()
+                .contains("rotated-1", "data:image/png;base64,")
+                .doesNotContain("http");
+        assertThat(chart).isNotEmptyFile();
+    }
+
+    private static double kl(JsonNode result, int row) {
+        return result.at("/rows/" + row + "/evaluation/comparison/meanKl").asDouble();
+    }
+
+    @Test
+    void passkeysAreAskedThroughEachCache() throws Exception {
+        JsonNode result = json(
+                "eval",
+                "passkey",
+                "--text",
+                text().toString(),
+                "--context",
+                "900",
+                "--passkeys",
+                "8",
+                "--codecs",
+                "f16,rotated-1");
+        assertThat(result.at("/scores")).hasSize(3);
+        assertThat(result.at("/scores/0/name").asString()).isEqualTo("dense");
+        assertThat(result.at("/scores/0/cases").asInt()).isEqualTo(8);
+        assertThat(result.at("/scores/1/exact").asInt())
+                .isEqualTo(result.at("/scores/0/exact").asInt());
+        assertThat(result.at("/scores/2/digitsFound").asInt())
+                .isLessThan(result.at("/scores/0/digitsFound").asInt());
+    }
+
+    @Test
+    void codecsThatAreNoneAndTextsThatAreTooShortAreRefused() throws Exception {
+        Run unknown = Run.sparrow("eval", "codecs", "--text", text().toString(), "--codecs", "q5_1");
+        assertThat(unknown.code()).isEqualTo(2);
+        assertThat(unknown.err()).contains("q5_1").contains("sparse:8/16");
+        Run twice = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", "f16,f16");
+        assertThat(twice.code()).isEqualTo(2);
+        assertThat(twice.err()).contains("named twice");
+        Run narrow = Run.sparrow("eval", "passkey", "--text", text().toString(), "--context", "200");
+        assertThat(narrow.code()).isEqualTo(2);
+        assertThat(narrow.err()).contains("200").contains("600");
+    }
+
     private JsonNode perplexity(String... options) throws Exception {
         String[] arguments = new String[options.length + 4];
         System.arraycopy(new String[] {"eval", "ppl", "--text", text().toString()}, 0, arguments, 0, 4);

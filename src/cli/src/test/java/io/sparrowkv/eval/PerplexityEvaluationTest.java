@@ -89,14 +89,16 @@ class PerplexityEvaluationTest {
     }
 
     private static PerplexityEvaluation.Result run(CacheOptions options, int chunk) {
-        return evaluation(options, chunk).run(ids(), done -> {});
+        return evaluation(options, chunk).run(ids(), done -> {}).getFirst();
     }
 
     private static PerplexityEvaluation evaluation(CacheOptions options, int chunk) {
         return new PerplexityEvaluation(
                 lm,
-                () -> new SparseKvCache(new SparseCache(
-                        lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options)),
+                List.of(new CacheUnderTest(
+                        "sparse",
+                        () -> new SparseKvCache(new SparseCache(
+                                lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options)))),
                 CONTEXT,
                 chunk);
     }

@@ -18,8 +18,8 @@ final class AttentionCall {
     int start;
     int queriesPerHead;
     int slidingWindow;
-    CodedSite keys;
-    CodedSite values;
+    KvSite keys;
+    KvSite values;
     int readKey;
     int readValue;
     boolean rotatesKeys;

@@ -10,18 +10,20 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 
-/** Turns the codes of one KV head of a block back into vectors, and keys coded before RoPE forth. */
+/** Turns one KV head of a block, codes or quantized, back into vectors, and keys coded before RoPE forth. */
 final class BlockDecoder {
     private final RotaryEmbedding rotary;
     private final int dHead;
     private final UnpackedCodes codes;
     private final MemorySegment rows;
+    private final float[] vector;
 
     BlockDecoder(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes) {
         this.rotary = rotary;
         this.dHead = dHead;
         this.codes = codes;
         rows = arena.allocate((long) CodeBlockLayout.TOKENS * dHead * Float.BYTES, 64);
+        vector = new float[dHead];
     }
 
     /**
@@ -44,10 +46,15 @@ final class BlockDecoder {
         return rows;
     }
 
-    private void decode(CodedSite site, int head, int block, int count, int read) {
-        Dictionary dictionary = site.dictionary(head);
-        codes.read(site.layout(), site.body(block), head, count, dHead * Float.BYTES);
-        decode(codes, read, count, dHead, dictionary.decoderWeights(), dictionary.decoderBias(), rows);
+    private void decode(KvSite site, int head, int block, int count, int read) {
+        switch (site) {
+            case CodedSite coded -> {
+                Dictionary dictionary = coded.dictionary(head);
+                codes.read(coded.layout(), coded.body(block), head, count, dHead * Float.BYTES);
+                decode(codes, read, count, dHead, dictionary.decoderWeights(), dictionary.decoderBias(), rows);
+            }
+            case QuantizedSite quantized -> quantized.decode(block, head, count, vector, rows);
+        }
     }
 
     /** rows[t] = bias + Σ_k coefficient[t][k] · atoms[index[t][k]] over the first {@code read} pairs. */

@@ -4,10 +4,11 @@ package io.sparrowkv.attention;
  * The bytes that a sparse cache holds, by part, counted from what is allocated.
  *
  * @param tokens tokens of the sequence
+ * @param codedVectors keys that the codes stand for, over all layers and KV heads, and as many values
  * @param keyIndices 16-bit atom indices of the keys' codes
- * @param keyCoefficients fp16 coefficients of the keys' codes
+ * @param keyCoefficients fp16 coefficients of the keys' codes; of quantized keys all bytes
  * @param valueIndices 16-bit atom indices of the values' codes
- * @param valueCoefficients fp16 coefficients of the values' codes
+ * @param valueCoefficients fp16 coefficients of the values' codes; of quantized values all bytes
  * @param window fp32 keys and values of the newest tokens
  * @param sinks fp32 keys and values of the first tokens
  * @param dictionaries weights of the dictionaries, which all sequences share
@@ -15,6 +16,7 @@ package io.sparrowkv.attention;
  */
 public record CacheBytes(
         int tokens,
+        long codedVectors,
         long keyIndices,
         long keyCoefficients,
         long valueIndices,
@@ -23,6 +25,8 @@ public record CacheBytes(
         long sinks,
         long dictionaries,
         long denseFp16) {
+    /** No bytes. */
+    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     /** Bytes of all codes. */
     public long codes() {
@@ -38,6 +42,7 @@ public record CacheBytes(
     public CacheBytes plus(CacheBytes other) {
         return new CacheBytes(
                 tokens + other.tokens,
+                codedVectors + other.codedVectors,
                 keyIndices + other.keyIndices,
                 keyCoefficients + other.keyCoefficients,
                 valueIndices + other.valueIndices,
@@ -51,6 +56,11 @@ public record CacheBytes(
     /** Bytes a token of {@code part}, any of this record's counts. */
     public double perToken(long part) {
         return tokens == 0 ? 0 : (double) part / tokens;
+    }
+
+    /** Coded bytes of the key and the value of one token, layer and KV head; 0 before any is coded. */
+    public double perVector() {
+        return codedVectors == 0 ? 0 : (double) codes() / codedVectors;
     }
 
     /** How many times smaller than the dense fp16 cache; below 1 while the window outweighs the codes. */

@@ -83,10 +83,7 @@ public record CacheOptions(
      * @throws InvalidInputException that names the option, its value and its range
      */
     public void validate(AttentionShape shape, DictionarySet dictionaries) {
-        require("--window", window, 0, Integer.MAX_VALUE / 2);
-        require("--sinks", sinks, 0, Integer.MAX_VALUE / 2);
-        require("--threads", threads, 1, 1024);
-        require("--queue", queue, 1, 1024);
+        validate();
         for (Budgets budgets : List.of(read, stored)) {
             requireLayers(shape, budgets.keyByLayer());
             requireLayers(shape, budgets.valueByLayer());
@@ -111,7 +108,7 @@ public record CacheOptions(
      */
     public StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries) {
         return new StoreProfile(
-                CodeBlockLayout.CODEC,
+                codec(),
                 model,
                 dictionaries,
                 shape.layers(),
@@ -125,10 +122,25 @@ public record CacheOptions(
                 byLayer(shape, read, VectorKind.VALUE));
     }
 
+    /** The block format, and how codes are refined before they go into it. */
+    private String codec() {
+        return refinement.kind() == Refinement.Kind.NONE
+                ? CodeBlockLayout.CODEC
+                : CodeBlockLayout.CODEC + " " + refinement.label();
+    }
+
     private static List<Integer> byLayer(AttentionShape shape, Budgets budgets, VectorKind kind) {
         return IntStream.range(0, shape.layers())
                 .mapToObj(layer -> budgets.of(layer, kind))
                 .toList();
+    }
+
+    /** Refuses what no cache can do. @throws InvalidInputException as {@link #validate(AttentionShape, DictionarySet)} */
+    void validate() {
+        require("--window", window, 0, Integer.MAX_VALUE / 2);
+        require("--sinks", sinks, 0, Integer.MAX_VALUE / 2);
+        require("--threads", threads, 1, 1024);
+        require("--queue", queue, 1, 1024);
     }
 
     private static int smallestDictionary(

@@ -3,6 +3,9 @@ package io.sparrowkv.attention;
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockKey;
 import io.sparrowkv.store.BlockLease;
 import io.sparrowkv.store.BlockStore;
@@ -16,7 +19,7 @@ import java.util.List;
  * The codes of one site of a sequence: full blocks in the store, each leased for as long as the sequence needs it, and the block
  * that is being filled. The background thread fills; the attending thread reads what {@link #tokens} covers, and releases.
  */
-final class CodedSite implements CodeTarget, AutoCloseable {
+final class CodedSite implements KvSite, CodeTarget {
     private static final int FIRST_BLOCKS = 16;
 
     private final CodeBlockLayout layout;
@@ -112,8 +115,8 @@ final class CodedSite implements CodeTarget, AutoCloseable {
         return released;
     }
 
-    /** Gives up the blocks before {@code block}, as far as they are full. */
-    synchronized void release(int block) {
+    @Override
+    public synchronized void release(int block) {
         for (; released < Math.min(block, sealed); released++) {
             if (leases[released] != null) {
                 leases[released].close();
@@ -124,9 +127,24 @@ final class CodedSite implements CodeTarget, AutoCloseable {
         }
     }
 
-    /** Full blocks that are held. */
-    synchronized int blocks() {
+    @Override
+    public synchronized int blocks() {
         return sealed - released;
+    }
+
+    @Override
+    public long blockBytes() {
+        return layout.byteSize();
+    }
+
+    @Override
+    public Site site() {
+        return layout.site();
+    }
+
+    @Override
+    public boolean beforeRope() {
+        return layout.site().kind() == VectorKind.KEY && dictionary(0).rope() == RopeStage.PRE;
     }
 
     @Override

@@ -3,6 +3,7 @@ package io.sparrowkv.attention;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.encode.ScalarPursuit;
@@ -15,6 +16,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Attention as it is defined, in fp64 and without a cache: for each query, softmax over every token it may see, where the tokens
@@ -24,7 +26,8 @@ import java.util.List;
 public final class DecodedAttention {
     private final AttentionShape shape;
     private final CacheOptions options;
-    private final DictionarySet dictionaries;
+    private final Optional<DictionarySet> dictionaries;
+    private final Optional<VectorCodec> codec;
     private final double[] inverseFrequencies;
 
     /**
@@ -33,9 +36,28 @@ public final class DecodedAttention {
      */
     public DecodedAttention(
             AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
+        this(shape, options, Optional.of(dictionaries), Optional.empty(), inverseFrequencies);
+    }
+
+    /**
+     * Of a cache whose old tokens are quantized.
+     *
+     * @param options window and sinks; the other fields are of no meaning here
+     */
+    public DecodedAttention(AttentionShape shape, CacheOptions options, VectorCodec codec) {
+        this(shape, options, Optional.empty(), Optional.of(codec), new float[0]);
+    }
+
+    private DecodedAttention(
+            AttentionShape shape,
+            CacheOptions options,
+            Optional<DictionarySet> dictionaries,
+            Optional<VectorCodec> codec,
+            float[] inverseFrequencies) {
         this.shape = shape;
         this.options = options;
         this.dictionaries = dictionaries;
+        this.codec = codec;
         this.inverseFrequencies = new double[inverseFrequencies.length];
         for (int i = 0; i < inverseFrequencies.length; i++) {
             this.inverseFrequencies[i] = inverseFrequencies[i];
@@ -51,8 +73,10 @@ public final class DecodedAttention {
      * @return {@code [tokens, heads, dHead]}
      */
     public double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
-        double[] decodedKeys = decode(layer, VectorKind.KEY, keys, tokens);
-        double[] decodedValues = decode(layer, VectorKind.VALUE, values, tokens);
+        double[] decodedKeys =
+                codec.map(c -> roundTrip(c, keys)).orElseGet(() -> decode(layer, VectorKind.KEY, keys, tokens));
+        double[] decodedValues =
+                codec.map(c -> roundTrip(c, values)).orElseGet(() -> decode(layer, VectorKind.VALUE, values, tokens));
         int dHead = shape.dHead();
         double[] output = new double[tokens * shape.heads() * dHead];
         for (int p = 0; p < tokens; p++) {
@@ -106,13 +130,30 @@ public final class DecodedAttention {
         return blockEnd <= p + 1 - options.window();
     }
 
+    private static double[] roundTrip(VectorCodec codec, float[] vectors) {
+        double[] decoded = new double[vectors.length];
+        float[] vector = new float[codec.dHead()];
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = arena.allocate(codec.vectorBytes());
+            for (int from = 0; from < vectors.length; from += vector.length) {
+                System.arraycopy(vectors, from, vector, 0, vector.length);
+                codec.encode(vector, bytes, 0);
+                codec.decode(bytes, 0, vector);
+                for (int d = 0; d < vector.length; d++) {
+                    decoded[from + d] = vector[d];
+                }
+            }
+        }
+        return decoded;
+    }
+
     private double[] decode(int layer, VectorKind kind, float[] vectors, int tokens) {
         int dHead = shape.dHead();
         int stored = options.stored().of(layer, kind);
         int read = options.read().of(layer, kind);
         double[] decoded = new double[vectors.length];
         for (int head = 0; head < shape.kvHeads(); head++) {
-            Dictionary dictionary = dictionaries.of(layer, kind, head);
+            Dictionary dictionary = dictionaries.orElseThrow().of(layer, kind, head);
             boolean turns = kind == VectorKind.KEY && dictionary.rope() == RopeStage.PRE;
             try (Arena arena = Arena.ofConfined()) {
                 MemorySegment rows = arena.allocate((long) tokens * dHead * Float.BYTES, 64);

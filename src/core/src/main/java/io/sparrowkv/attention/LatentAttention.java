@@ -10,7 +10,7 @@ import java.lang.foreign.MemorySegment;
 /**
  * Attention of a few queries, as in generating a token: codes are used as they are. With z = W_dec · q, computed once, the score of a key
  * coded after RoPE is Σ c_k z[index_k] + q · b_dec; the weights of values are summed by atom, and one product with W_dec ends it. Keys
- * coded before RoPE are decoded and rotated a block at a time.
+ * coded before RoPE are decoded and rotated a block at a time; quantized keys and values are decoded too.
  *
  * <p>A task is some queries of one KV head over a part of its blocks; {@link PartialOutputs} puts the parts together.
  */
@@ -112,28 +112,32 @@ final class LatentAttention {
 
     private void attendCodes(AttentionCall call, int head, int begin, int end) {
         latentSums.fill((byte) 0);
-        if (!call.rotatesKeys) {
-            projectQueries(call.keys.dictionary(head));
+        if (call.keys instanceof CodedSite keys && !call.rotatesKeys) {
+            projectQueries(keys.dictionary(head));
         }
         for (int block = begin; block < end; block++) {
             int count = panel.tokensOfBlock(block, call.sinks);
             scoreBlock(call, head, block, count);
             rescale(panel.weighCodes(scores, 0, call.sinks + block * TOKENS, count), true);
-            CodedSite values = call.values;
-            codes.read(values.layout(), values.body(block), head, count, width * Float.BYTES);
-            kernels.accumulate(codes, call.readValue, count, scores, latentSums);
+            if (call.values instanceof CodedSite values) {
+                codes.read(values.layout(), values.body(block), head, count, width * Float.BYTES);
+                kernels.accumulate(codes, call.readValue, count, scores, latentSums);
+            } else {
+                sumRows(decoder.values(call, head, block, count), 0, (long) dHead * Float.BYTES, count, scores);
+            }
         }
-        projectSums(call.values.dictionary(head));
+        if (call.values instanceof CodedSite values) {
+            projectSums(values.dictionary(head));
+        }
     }
 
     private void scoreBlock(AttentionCall call, int head, int block, int count) {
-        if (call.rotatesKeys) {
+        if (call.keys instanceof CodedSite keys && !call.rotatesKeys) {
+            codes.read(keys.layout(), keys.body(block), head, count, width * Float.BYTES);
+            kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
+        } else {
             scoreRows(decoder.keys(call, head, block, count), 0, (long) dHead * Float.BYTES, count);
-            return;
         }
-        CodedSite keys = call.keys;
-        codes.read(keys.layout(), keys.body(block), head, count, width * Float.BYTES);
-        kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
     }
 
     /** latentQueries = W_dec · queries, and the bias q · b_dec. */

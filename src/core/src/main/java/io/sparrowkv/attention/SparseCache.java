@@ -1,13 +1,14 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.RefinedBackend;
 import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
-import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockStore;
@@ -17,14 +18,13 @@ import io.sparrowkv.stream.KvStream;
 import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
+import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The key/value cache of one sequence, whose old tokens are codes.
+ * The key/value cache of one sequence, whose old tokens are codes, or quantized vectors, which codes are measured against.
  *
  * <p>The first tokens (sinks) stay dense; those after them form blocks of {@value CodeBlockLayout#TOKENS}. A query at position p reads
  * as codes every block that ends at or before p + 1 − window, and the rest dense, so that the result does not depend on how the
@@ -43,7 +43,7 @@ public final class SparseCache implements AutoCloseable {
 
     private final AttentionShape shape;
     private final RotaryEmbedding rotary;
-    private final DictionarySet dictionaries;
+    private final long dictionaryBytes;
     private final CacheOptions options;
     private final Arena arena = Arena.ofShared();
     private final Layer[] layers;
@@ -55,14 +55,14 @@ public final class SparseCache implements AutoCloseable {
     private boolean closed;
 
     private static final class Layer {
-        final CodedSite keys;
-        final CodedSite values;
+        final KvSite keys;
+        final KvSite values;
         final DenseTokens sinks;
         final DenseTokens tail;
         int length;
         int submitted;
 
-        Layer(CodedSite keys, CodedSite values, DenseTokens sinks, DenseTokens tail) {
+        Layer(KvSite keys, KvSite values, DenseTokens sinks, DenseTokens tail) {
             this.keys = keys;
             this.values = values;
             this.sinks = sinks;
@@ -86,50 +86,63 @@ public final class SparseCache implements AutoCloseable {
             EncoderBackend encoders,
             BlockStore store,
             CacheOptions options) {
-        options.validate(shape, dictionaries);
+        this(
+                shape,
+                rotary,
+                options,
+                new CodedSites(shape, dictionaries, store, options),
+                options.refinement().kind() == Refinement.Kind.NONE
+                        ? Optional.empty()
+                        : Optional.of(new RefinedBackend(encoders, options.refinement(), options.threads())),
+                encoders::open);
+    }
+
+    /**
+     * Makes an empty cache whose old tokens are quantized, each vector by itself, in memory of its own; keys as they are after RoPE.
+     *
+     * @param options of which window, sinks, threads and queue have a meaning here
+     * @throws InvalidInputException when codec or options do not fit the model
+     */
+    public static SparseCache quantized(
+            AttentionShape shape, RotaryEmbedding rotary, VectorCodec codec, CacheOptions options) {
+        return new SparseCache(
+                shape, rotary, options, new QuantizedSites(shape, codec, options), Optional.empty(), dictionary -> {
+                    throw new IllegalStateException(dictionary.site() + ": a quantized cache has no dictionaries");
+                });
+    }
+
+    private SparseCache(
+            AttentionShape shape,
+            RotaryEmbedding rotary,
+            CacheOptions options,
+            KvSites sites,
+            Optional<RefinedBackend> refined,
+            Function<Dictionary, TopKEncoder> encoders) {
         if (rotary.dHead() != shape.dHead()) {
             throw new IllegalArgumentException("rotary of " + rotary.dHead() + ", dHead " + shape.dHead());
         }
         this.shape = shape;
         this.rotary = rotary;
-        this.dictionaries = dictionaries;
         this.options = options;
         this.call = new AttentionCall(shape, options);
-        int budget = 0;
-        for (int layer = 0; layer < shape.layers(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                budget = Math.max(budget, options.stored().of(layer, kind));
-            }
-        }
-        long sequence = store.openSequence();
-        // Sites that only ever take whole blocks fill the same scratch block, one after the other.
-        MemorySegment scratch =
-                block(new CodeBlockLayout(Site.of(0, VectorKind.KEY), shape.kvHeads(), shape.dHead(), budget));
+        this.refined = refined;
+        this.dictionaryBytes = sites.dictionaryBytes();
         layers = new Layer[shape.layers()];
         for (int layer = 0; layer < layers.length; layer++) {
             int tail = options.window() == 0 ? 0 : options.window() + TOKENS - 2;
             layers[layer] = new Layer(
-                    site(layer, VectorKind.KEY, store, sequence, scratch),
-                    site(layer, VectorKind.VALUE, store, sequence, scratch),
+                    sites.open(layer, VectorKind.KEY, arena),
+                    sites.open(layer, VectorKind.VALUE, arena),
                     new DenseTokens(shape.kvHeads(), shape.dHead(), options.sinks(), 0),
                     new DenseTokens(shape.kvHeads(), shape.dHead(), tail, options.sinks()));
         }
         int batchTokens = Math.max(TOKENS, BATCH_ROWS / shape.kvHeads() / TOKENS * TOKENS);
-        refined = options.refinement().kind() == Refinement.Kind.NONE
-                ? Optional.empty()
-                : Optional.of(new RefinedBackend(encoders, options.refinement(), options.threads()));
-        stream = new KvStream(
-                refined.<EncoderBackend>map(backend -> backend).orElse(encoders),
-                shape.kvHeads(),
-                shape.dHead(),
-                budget,
-                batchTokens,
-                options.queue());
-        int latents = dictionaries.bySite().values().stream()
-                .mapToInt(Dictionary::latents)
-                .max()
-                .orElseThrow();
-        attention = new ChunkAttention(shape, rotary, latents, budget, options.threads());
+        Function<Dictionary, TopKEncoder> open = refined.<Function<Dictionary, TopKEncoder>>map(
+                        backend -> backend::open)
+                .orElse(encoders);
+        stream =
+                new KvStream(open, shape.kvHeads(), shape.dHead(), sites.largestBudget(), batchTokens, options.queue());
+        attention = new ChunkAttention(shape, rotary, sites.mostLatents(), sites.largestBudget(), options.threads());
     }
 
     /**
@@ -156,9 +169,12 @@ public final class SparseCache implements AutoCloseable {
     }
 
     private void restore(int index, Layer layer) {
+        if (!(layer.keys instanceof CodedSite keyCodes) || !(layer.values instanceof CodedSite valueCodes)) {
+            throw new IllegalStateException("a store keeps codes, not quantized vectors");
+        }
         int blocks = stored.restoredBlocks();
-        layer.keys.restore(stored);
-        layer.values.restore(stored);
+        keyCodes.restore(stored);
+        valueCodes.restore(stored);
         if (blocks == 0) {
             return;
         }
@@ -231,9 +247,11 @@ public final class SparseCache implements AutoCloseable {
     /** The bytes held now, by part. */
     public CacheBytes bytes() {
         long[] codes = new long[VectorKind.values().length];
+        long vectors = 0;
         long window = 0;
         long sinks = 0;
         for (Layer layer : layers) {
+            vectors += (layer.keys.blocks() + openBlocks(layer.keys)) * (long) TOKENS * shape.kvHeads();
             codes[VectorKind.KEY.ordinal()] += codeBytes(layer.keys);
             codes[VectorKind.VALUE.ordinal()] += codeBytes(layer.values);
             window += layer.tail.byteSize();
@@ -241,15 +259,20 @@ public final class SparseCache implements AutoCloseable {
         }
         long keyCodes = codes[VectorKind.KEY.ordinal()];
         long valueCodes = codes[VectorKind.VALUE.ordinal()];
+        // Half of a code's bytes are indices; what is quantized has none.
+        boolean quantized = layers[0].keys instanceof QuantizedSite;
+        long keyIndices = quantized ? 0 : keyCodes / 2;
+        long valueIndices = quantized ? 0 : valueCodes / 2;
         return new CacheBytes(
                 length(),
-                keyCodes / 2,
-                keyCodes / 2,
-                valueCodes / 2,
-                valueCodes / 2,
+                vectors,
+                keyIndices,
+                keyCodes - keyIndices,
+                valueIndices,
+                valueCodes - valueIndices,
                 window,
                 sinks,
-                dictionaries.byteSize(),
+                dictionaryBytes,
                 length() * shape.denseFp16BytesPerToken());
     }
 
@@ -273,24 +296,6 @@ public final class SparseCache implements AutoCloseable {
             layer.tail.close();
         }
         arena.close();
-    }
-
-    private CodedSite site(int layer, VectorKind kind, BlockStore store, long sequence, MemorySegment scratch) {
-        CodeBlockLayout layout = new CodeBlockLayout(
-                Site.of(layer, kind),
-                shape.kvHeads(),
-                shape.dHead(),
-                options.stored().of(layer, kind));
-        List<Dictionary> byHead = IntStream.range(0, shape.kvHeads())
-                .mapToObj(head -> dictionaries.of(layer, kind, head))
-                .toList();
-        boolean shared = byHead.stream().allMatch(dictionary -> dictionary == byHead.getFirst());
-        MemorySegment open = options.window() == 0 ? block(layout) : scratch.asSlice(0, layout.byteSize());
-        return new CodedSite(layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open);
-    }
-
-    private MemorySegment block(CodeBlockLayout layout) {
-        return arena.allocate(layout.byteSize(), CodeBlockLayout.ALIGNMENT);
     }
 
     private void requireFloats(String name, MemorySegment segment, int tokens, int heads) {
@@ -320,7 +325,7 @@ public final class SparseCache implements AutoCloseable {
         }
     }
 
-    private void submit(Layer layer, CodedSite site, MemorySegment chunk, int start, int count) {
+    private void submit(Layer layer, KvSite site, MemorySegment chunk, int start, int count) {
         VectorBatch batch = stream.acquire();
         MemorySegment vectors = batch.vectors();
         boolean ofKeys = site == layer.keys;
@@ -332,9 +337,9 @@ public final class SparseCache implements AutoCloseable {
         MemorySegment.copy(
                 chunk, (boundary - start) * token, vectors, (boundary - from) * token, (to - boundary) * token);
         if (stored != null && options.window() > 0) {
-            keepDense(site.layout().site(), layer.submitted / TOKENS, count / TOKENS, vectors);
+            keepDense(site.site(), layer.submitted / TOKENS, count / TOKENS, vectors);
         }
-        if (ofKeys && rotatesKeys(site)) {
+        if (ofKeys && site.beforeRope()) {
             rotary.unrotate(vectors, 0, count, shape.kvHeads(), from);
         }
         stream.submit(batch, site, layer.submitted, count);
@@ -374,10 +379,6 @@ public final class SparseCache implements AutoCloseable {
         }
     }
 
-    private static boolean rotatesKeys(CodedSite keys) {
-        return keys.dictionary(0).rope() == RopeStage.PRE;
-    }
-
     private void prepare(
             int index,
             Layer layer,
@@ -397,7 +398,7 @@ public final class SparseCache implements AutoCloseable {
         call.values = layer.values;
         call.readKey = options.read().of(index, VectorKind.KEY);
         call.readValue = options.read().of(index, VectorKind.VALUE);
-        call.rotatesKeys = rotatesKeys(layer.keys);
+        call.rotatesKeys = layer.keys.beforeRope();
         call.sinkRun.tokens = 0;
         if (layer.sinks.end() > 0) {
             layer.sinks.describeRun(0, call.sinkRun);
@@ -436,8 +437,12 @@ public final class SparseCache implements AutoCloseable {
         }
     }
 
-    private long codeBytes(CodedSite site) {
-        long open = options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0;
-        return (site.blocks() + open) * site.layout().byteSize();
+    private long codeBytes(KvSite site) {
+        return (site.blocks() + openBlocks(site)) * site.blockBytes();
+    }
+
+    /** Blocks that are being filled and already read: with window 0 one. */
+    private int openBlocks(KvSite site) {
+        return options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0;
     }
 }

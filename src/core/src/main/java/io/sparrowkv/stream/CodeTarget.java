@@ -4,8 +4,8 @@ import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
 import java.util.List;
 
-/** Where the codes of one site go. {@link #accept} is called by one background thread, in the order of the tokens. */
-public interface CodeTarget {
+/** Where the codes of one site go. */
+public interface CodeTarget extends BatchTarget {
     /** The dictionary of all KV heads, or one for each of them. */
     List<Dictionary> dictionaries();
 
@@ -19,7 +19,4 @@ public interface CodeTarget {
      * @param firstToken the first token, counted from the site's first coded one
      */
     void accept(CodeBatch codes, int firstToken, int tokens);
-
-    /** Tokens whose codes were accepted. */
-    int tokens();
 }

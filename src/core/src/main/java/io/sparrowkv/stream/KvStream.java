@@ -3,7 +3,6 @@ package io.sparrowkv.stream;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.encode.CodeBatch;
-import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
@@ -15,16 +14,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Function;
 
 /**
- * Encodes vectors in the background, in the order of their submission, behind a bounded queue: {@link #acquire} waits while all
+ * Encodes vectors in the background, or hands them on as they are, in the order of their submission, behind a bounded queue: {@link #acquire} waits while all
  * batches are under way, so that the submitter can never be more than the queue ahead of the encoder.
  *
  * <p>Batches are allocated once, off-heap. A failure of the encoder or of a target ends the encoding; every later call throws it
  * again, as it was. One thread submits.
  */
 public final class KvStream implements AutoCloseable {
-    private final EncoderBackend backend;
+    private final Function<Dictionary, TopKEncoder> open;
     private final int kvHeads;
     private final int dHead;
     private final int batchTokens;
@@ -45,13 +45,19 @@ public final class KvStream implements AutoCloseable {
     /**
      * Starts the background thread.
      *
-     * @param backend opens the encoders, each at its site's first batch
+     * @param open opens the encoder of a dictionary, at its first batch; without code targets never asked
      * @param maxBudget largest budget of any target
      * @param batchTokens most tokens of a batch
      * @param batches batches that may be under way at a time
      */
-    public KvStream(EncoderBackend backend, int kvHeads, int dHead, int maxBudget, int batchTokens, int batches) {
-        this.backend = backend;
+    public KvStream(
+            Function<Dictionary, TopKEncoder> open,
+            int kvHeads,
+            int dHead,
+            int maxBudget,
+            int batchTokens,
+            int batches) {
+        this.open = open;
         this.kvHeads = kvHeads;
         this.dHead = dHead;
         this.batchTokens = batchTokens;
@@ -86,7 +92,7 @@ public final class KvStream implements AutoCloseable {
     }
 
     /** Hands over a filled batch; returns at once. */
-    public void submit(VectorBatch batch, CodeTarget target, int firstToken, int tokens) {
+    public void submit(VectorBatch batch, BatchTarget target, int firstToken, int tokens) {
         if (tokens < 1 || tokens > batchTokens) {
             throw new IllegalArgumentException(tokens + " tokens in a batch of " + batchTokens);
         }
@@ -104,7 +110,7 @@ public final class KvStream implements AutoCloseable {
     }
 
     /** Waits until {@code target} has accepted {@code tokens} tokens. */
-    public void await(CodeTarget target, int tokens) {
+    public void await(BatchTarget target, int tokens) {
         lock.lock();
         try {
             requireRunning();
@@ -172,8 +178,12 @@ public final class KvStream implements AutoCloseable {
     private void serve() {
         try {
             for (VectorBatch batch = next(null); batch != null; batch = next(batch)) {
-                encode(batch);
-                batch.target.accept(codes, batch.firstToken, batch.tokens);
+                if (batch.target instanceof CodeTarget target) {
+                    encode(batch, target);
+                    target.accept(codes, batch.firstToken, batch.tokens);
+                } else if (batch.target instanceof VectorTarget target) {
+                    target.accept(batch.vectors(), batch.firstToken, batch.tokens);
+                }
             }
         } catch (Throwable t) {
             lock.lock();
@@ -202,9 +212,9 @@ public final class KvStream implements AutoCloseable {
         }
     }
 
-    private void encode(VectorBatch batch) {
-        List<Dictionary> dictionaries = batch.target.dictionaries();
-        int budget = batch.target.budget();
+    private void encode(VectorBatch batch, CodeTarget target) {
+        List<Dictionary> dictionaries = target.dictionaries();
+        int budget = target.budget();
         if (dictionaries.size() == 1) {
             encoder(dictionaries.getFirst()).encode(batch.vectors(), batch.tokens * kvHeads, budget, codes);
             return;
@@ -218,7 +228,7 @@ public final class KvStream implements AutoCloseable {
     }
 
     private TopKEncoder encoder(Dictionary dictionary) {
-        return encoders.computeIfAbsent(dictionary, backend::open);
+        return encoders.computeIfAbsent(dictionary, open);
     }
 
     private void gather(VectorBatch batch, int head) {

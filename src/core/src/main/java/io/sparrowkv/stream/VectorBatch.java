@@ -5,7 +5,7 @@ import java.lang.foreign.MemorySegment;
 /** Room for the vectors of some consecutive tokens of one site, from {@link KvStream#acquire} until {@link KvStream#submit}. */
 public final class VectorBatch {
     private final MemorySegment vectors;
-    CodeTarget target;
+    BatchTarget target;
     int firstToken;
     int tokens;
 

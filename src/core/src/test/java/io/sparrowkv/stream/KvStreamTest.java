@@ -165,7 +165,7 @@ class KvStreamTest {
     }
 
     private KvStream stream(int batches) {
-        return new KvStream(encoders, HEADS, D_HEAD, BUDGET, 10, batches);
+        return new KvStream(encoders::open, HEADS, D_HEAD, BUDGET, 10, batches);
     }
 
     private static void submit(KvStream stream, CodeTarget target, int firstToken, int tokens) {

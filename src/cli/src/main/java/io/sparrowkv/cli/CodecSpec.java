@@ -1,0 +1,47 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.Budgets;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.codec.VectorCodecs;
+import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.io.InvalidInputException;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * One codec of a comparison, as it is named on the command line: a quantizer ({@code q4_0}), or {@code sparse:8/16}, sparse codes with
+ * their budgets, and {@code sparse:8/16+pursuit:64}, the same refined.
+ *
+ * @param name as written
+ * @param quantizer name of a vector codec; empty for sparse codes
+ * @param options of the cache
+ */
+record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) {
+    private static final Pattern SPARSE = Pattern.compile("sparse:(\\d{1,6})/(\\d{1,6})(?:\\+(.+))?");
+
+    /**
+     * Reads a name.
+     *
+     * @param common window, sinks and threads
+     * @throws InvalidInputException when it is none
+     */
+    static CodecSpec parse(String name, CacheOptions common) {
+        if (VectorCodecs.NAMES.contains(name)) {
+            return new CodecSpec(name, Optional.of(name), common);
+        }
+        Matcher sparse = SPARSE.matcher(name);
+        if (!sparse.matches()) {
+            throw new InvalidInputException(
+                    "'%s' is no codec; choose from %s, or sparse codes such as sparse:8/16 or sparse:8/16+pursuit:64"
+                            .formatted(name, String.join(", ", VectorCodecs.NAMES)));
+        }
+        Budgets budgets = Budgets.of(Integer.parseInt(sparse.group(1)), Integer.parseInt(sparse.group(2)));
+        Refinement refinement = sparse.group(3) == null ? Refinement.NONE : Refinement.parse(sparse.group(3));
+        return new CodecSpec(name, Optional.empty(), common.withBudgets(budgets).withRefinement(refinement));
+    }
+
+    boolean isSparse() {
+        return quantizer.isEmpty();
+    }
+}

@@ -1,0 +1,137 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.eval.LogitsComparison;
+import io.sparrowkv.eval.PasskeyEvaluation;
+import io.sparrowkv.eval.PerplexityEvaluation;
+import io.sparrowkv.report.CodecChart;
+import io.sparrowkv.report.Quantities;
+import io.sparrowkv.report.Report;
+import io.sparrowkv.report.TextTable;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * A comparison of codecs.
+ *
+ * @param denseVectorBytes fp16 bytes of the key and the value of one token and KV head
+ * @param dense what the dense cache finds of the passkeys; empty when none were asked
+ * @param rows in the order of the codecs
+ */
+record CodecsReport(
+        String command,
+        String model,
+        String text,
+        int tokens,
+        int context,
+        int window,
+        int sinks,
+        int denseVectorBytes,
+        Optional<PasskeyEvaluation.Score> dense,
+        List<Row> rows,
+        String chart,
+        String page)
+        implements Report {
+    /**
+     * One codec.
+     *
+     * @param vectorBytes coded bytes of the key and the value of one token and KV head, counted
+     * @param evaluation predictions, attention outputs and bytes
+     * @param passkeys empty when none were asked
+     */
+    record Row(
+            String codec,
+            boolean sparse,
+            double vectorBytes,
+            PerplexityEvaluation.Result evaluation,
+            Optional<PasskeyEvaluation.Score> passkeys) {}
+
+    /** The points of the chart. */
+    List<CodecChart.Point> points() {
+        return rows.stream()
+                .map(row -> new CodecChart.Point(
+                        row.codec(),
+                        row.sparse(),
+                        row.vectorBytes(),
+                        row.evaluation().comparison().meanKl()))
+                .toList();
+    }
+
+    /** Titles of the table's columns. */
+    List<String> titles() {
+        List<String> titles = new ArrayList<>(
+                List.of("codec", "bytes", "perplexity", "mean KL", "p99 KL", "same top token", "attention error"));
+        if (dense.isPresent()) {
+            titles.addAll(List.of("passkeys", "of dense's", "digits"));
+        }
+        return titles;
+    }
+
+    /** The rows as text, by falling bytes, the dense model first. */
+    List<List<String>> cells() {
+        List<List<String>> cells = new ArrayList<>();
+        List<String> first = new ArrayList<>(List.of("dense, fp32", "", "", "", "", "", ""));
+        first.set(
+                2,
+                String.format(
+                        Locale.ROOT,
+                        "%.3f",
+                        rows.getFirst().evaluation().comparison().referencePerplexity()));
+        dense.ifPresent(score -> addPasskeys(first, score));
+        cells.add(first);
+        rows.stream()
+                .sorted(Comparator.comparingDouble(Row::vectorBytes).reversed())
+                .forEach(row -> cells.add(cells(row)));
+        return cells;
+    }
+
+    private List<String> cells(Row row) {
+        LogitsComparison.Summary found = row.evaluation().comparison();
+        List<String> cells = new ArrayList<>(List.of(
+                row.codec(),
+                String.format(Locale.ROOT, "%.1f", row.vectorBytes()),
+                String.format(Locale.ROOT, "%+.2f%%", 100 * found.perplexityRise()),
+                String.format(Locale.ROOT, "%.5f", found.meanKl()),
+                String.format(Locale.ROOT, "%.4f", found.p99Kl()),
+                Quantities.percent(found.top1Agreement()),
+                Quantities.percent(row.evaluation().layerErrors().stream()
+                        .mapToDouble(x -> x)
+                        .average()
+                        .orElseThrow())));
+        row.passkeys().ifPresent(score -> addPasskeys(cells, score));
+        return cells;
+    }
+
+    private void addPasskeys(List<String> cells, PasskeyEvaluation.Score score) {
+        cells.add(score.exact() + "/" + score.cases());
+        cells.add(score.exactOfDense() + "/" + dense.orElseThrow().exact());
+        cells.add(Quantities.percent(score.digitShare()));
+    }
+
+    /** What was read, in one line. */
+    String heading() {
+        return "%s on %s: %s tokens in contexts of %s, window %d, sinks %d, all layers coded"
+                .formatted(model, text, Quantities.count(tokens), Quantities.count(context), window, sinks);
+    }
+
+    /** What the columns mean, in one line. */
+    String legend() {
+        return ("bytes: coded key and value of a token and KV head (dense fp16: %d); attention error: mean over the layers of the"
+                        + " squared error of the outputs by their square")
+                .formatted(denseVectorBytes);
+    }
+
+    @Override
+    public void print(PrintWriter out) {
+        out.println(heading());
+        out.println(legend());
+        out.println();
+        TextTable table = TextTable.columns(titles().toArray(String[]::new));
+        cells().forEach(row -> table.row(row.toArray()));
+        table.print(out);
+        out.printf("%nchart: %s, page: %s%n", chart, page);
+    }
+}

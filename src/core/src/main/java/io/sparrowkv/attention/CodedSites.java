@@ -1,0 +1,84 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import io.sparrowkv.store.BlockStore;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** Sites whose vectors are coded over a model's dictionaries. */
+final class CodedSites implements KvSites {
+    private final AttentionShape shape;
+    private final DictionarySet dictionaries;
+    private final BlockStore store;
+    private final CacheOptions options;
+    private final long sequence;
+    private final int largestBudget;
+    private MemorySegment scratch = MemorySegment.NULL;
+
+    CodedSites(AttentionShape shape, DictionarySet dictionaries, BlockStore store, CacheOptions options) {
+        options.validate(shape, dictionaries);
+        this.shape = shape;
+        this.dictionaries = dictionaries;
+        this.store = store;
+        this.options = options;
+        sequence = store.openSequence();
+        largestBudget = IntStream.range(0, shape.layers())
+                .flatMap(layer -> IntStream.of(
+                        options.stored().of(layer, VectorKind.KEY),
+                        options.stored().of(layer, VectorKind.VALUE)))
+                .max()
+                .orElseThrow();
+    }
+
+    @Override
+    public KvSite open(int layer, VectorKind kind, Arena arena) {
+        CodeBlockLayout layout = layout(layer, kind, options.stored().of(layer, kind));
+        List<Dictionary> byHead = IntStream.range(0, shape.kvHeads())
+                .mapToObj(head -> dictionaries.of(layer, kind, head))
+                .toList();
+        boolean shared = byHead.stream().allMatch(dictionary -> dictionary == byHead.getFirst());
+        MemorySegment open =
+                options.window() == 0 ? block(layout, arena) : scratch(arena).asSlice(0, layout.byteSize());
+        return new CodedSite(layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open);
+    }
+
+    /** Sites that only ever take whole blocks fill the same scratch block, one after the other. */
+    private MemorySegment scratch(Arena arena) {
+        if (scratch.byteSize() == 0) {
+            scratch = block(layout(0, VectorKind.KEY, largestBudget), arena);
+        }
+        return scratch;
+    }
+
+    private CodeBlockLayout layout(int layer, VectorKind kind, int budget) {
+        return new CodeBlockLayout(Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget);
+    }
+
+    private static MemorySegment block(CodeBlockLayout layout, Arena arena) {
+        return arena.allocate(layout.byteSize(), CodeBlockLayout.ALIGNMENT);
+    }
+
+    @Override
+    public int largestBudget() {
+        return largestBudget;
+    }
+
+    @Override
+    public int mostLatents() {
+        return dictionaries.bySite().values().stream()
+                .mapToInt(Dictionary::latents)
+                .max()
+                .orElseThrow();
+    }
+
+    @Override
+    public long dictionaryBytes() {
+        return dictionaries.byteSize();
+    }
+}

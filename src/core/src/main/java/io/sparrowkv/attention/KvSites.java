@@ -1,0 +1,19 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.Arena;
+
+/** Opens the sites of one sequence, and knows the largest of what they hold. */
+interface KvSites {
+    /** Opens a layer's keys or values. @param arena for memory that lives as long as the cache */
+    KvSite open(int layer, VectorKind kind, Arena arena);
+
+    /** Most pairs of a code, at least 1. */
+    int largestBudget();
+
+    /** Most atoms of a dictionary, at least 1. */
+    int mostLatents();
+
+    /** Bytes of the dictionaries that the sites are read with. */
+    long dictionaryBytes();
+}
