@@ -14,8 +14,8 @@ import java.util.Random;
  */
 public final class PasskeyPrompts {
     /**
-     * Facts of one prompt: the bundled model finds seven of ten of one or of two through the dense cache, but less than half of four,
-     * which it takes for each other; and two cost half the reading of one.
+     * Facts of one prompt: of two the bundled model finds eight in ten through the dense cache, of four less than half, since it takes
+     * them for each other; and two cost half the reading of one.
      */
     public static final int FACTS = 2;
 
