@@ -18,6 +18,7 @@ public final class Logging extends ContextAwareBase implements Configurator {
     private static final String OWN = "io.sparrowkv";
     private static final String GPU_PROBE = "ai.djl.util.cuda";
     private static final String CHRONICLE = "net.openhft";
+    private static final String ARROW_MEMORY = "org.apache.arrow.memory";
 
     @Override
     public ExecutionStatus configure(LoggerContext context) {
@@ -47,6 +48,8 @@ public final class Logging extends ContextAwareBase implements Configurator {
         context.getLogger(GPU_PROBE).setLevel(verbosity == 0 ? Level.ERROR : Level.WARN);
         // It warns of every repair in four lines; the store says that it is being repaired in one.
         context.getLogger(CHRONICLE).setLevel(verbosity == 0 ? Level.ERROR : Level.WARN);
+        // Its reader leaks when a file is damaged, which our own line has said by then.
+        context.getLogger(ARROW_MEMORY).setLevel(verbosity == 0 ? Level.OFF : Level.WARN);
         context.getLogger(OWN).setLevel(verbosity == 0 ? Level.INFO : verbosity == 1 ? Level.DEBUG : Level.TRACE);
     }
 }

@@ -9,6 +9,8 @@ import io.sparrowkv.sae.DictionaryFiles;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.store.StoreStatistics;
 import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import io.sparrowkv.store.chronicle.StoreExport;
+import io.sparrowkv.store.chronicle.StoreImport;
 import io.sparrowkv.store.chronicle.StoreInspection;
 import io.sparrowkv.store.chronicle.StoreManifest;
 import io.sparrowkv.store.chronicle.StoreProfile;
@@ -29,7 +31,7 @@ import picocli.CommandLine.Parameters;
 /** Looks after stores of codes. */
 @Command(
         name = "store",
-        description = "Make, look into, check and empty a store of codes that outlives its process.",
+        description = "Make, look into, check, copy and empty a store of codes that outlives its process.",
         synopsisSubcommandLabel = "COMMAND")
 final class StoreCommand {
     /** What is done with an open store. */
@@ -66,7 +68,7 @@ final class StoreCommand {
                         lm.config().dHead())) {
             var options = budgets.options(dictionaries.threads());
             options.validate(lm.config().attentionShape(), set);
-            profile = options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), set.fingerprint());
+            profile = options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), set);
         }
         run(folder, output, () -> ChronicleBlockStore.create(folder, profile, capacity.bytes(), Sync.CLOSE), Stat::of);
     }
@@ -119,6 +121,44 @@ final class StoreCommand {
                     "store evict",
                     store.counters().evictedPrefixes(),
                     store.counters().evictedBytes());
+        });
+    }
+
+    @Command(name = "export", description = "Write a store's contents as Arrow IPC (arrow-schemas/store-export.md).")
+    void export(
+            @Parameters(index = "0", paramLabel = "DIR", description = "Folder of the store.") Path folder,
+            @Parameters(index = "1", paramLabel = "FILE", description = "Where to write.") Path file,
+            @Option(
+                            names = "--form",
+                            paramLabel = "FORM",
+                            defaultValue = "file",
+                            description = "Arrow's random-access file or its stream (default: file).")
+                    StoreExport.Form form,
+            @Option(
+                            names = "--compression",
+                            paramLabel = "NAME",
+                            defaultValue = "none",
+                            description = "none, lz4 or zstd (default: none).")
+                    StoreExport.Compression compression,
+            @Mixin OutputArguments output) {
+        OutputPaths.requireWritable(file);
+        run(
+                folder,
+                output,
+                () -> ChronicleBlockStore.open(folder, Sync.CLOSE),
+                store -> new Exported(
+                        "store export", file.toString(), StoreExport.write(store, file, form, compression)));
+    }
+
+    @Command(name = "import", description = "Add what 'store export' wrote, from a store made for the same codes.")
+    void addFrom(
+            @Parameters(index = "0", paramLabel = "DIR", description = "Folder of the store.") Path folder,
+            @Parameters(index = "1", paramLabel = "FILE", description = "The file or stream.") Path file,
+            @Mixin OutputArguments output) {
+        run(folder, output, () -> ChronicleBlockStore.open(folder, Sync.CLOSE), store -> {
+            StoreImport.Result read = StoreImport.read(store, file);
+            return new Imported(
+                    "store import", file.toString(), read, store.counters().evictedPrefixes());
         });
     }
 
@@ -205,6 +245,36 @@ final class StoreCommand {
                     Quantities.count(blocks),
                     Quantities.count(denseParts),
                     Quantities.count(damaged));
+        }
+    }
+
+    /** What was written. */
+    record Exported(String command, String file, StoreExport.Result written) implements Report {
+        @Override
+        public void print(PrintWriter out) {
+            out.printf(
+                    "%s: %s blocks of tokens (%s code blocks, %s dense parts), %s%n",
+                    file,
+                    Quantities.count(written.prefixes()),
+                    Quantities.count(written.blocks()),
+                    Quantities.count(written.dense()),
+                    Quantities.bytes(written.bytes()));
+        }
+    }
+
+    /** What was added. */
+    record Imported(String command, String file, StoreImport.Result read, long evictedBlocksOfTokens)
+            implements Report {
+        @Override
+        public void print(PrintWriter out) {
+            out.printf(
+                    "%s: %s blocks of tokens (%s code blocks, %s dense parts) are in the store; %s found no room, %s were evicted%n",
+                    file,
+                    Quantities.count(read.prefixes()),
+                    Quantities.count(read.blocks()),
+                    Quantities.count(read.dense()),
+                    Quantities.count(read.leftOut()),
+                    Quantities.count(evictedBlocksOfTokens));
         }
     }
 

@@ -39,6 +39,7 @@ record StoreMeasurement(
         double openSeconds,
         double overhead) {
     static final int D_HEAD = 128;
+    static final int LATENTS = 4096;
     static final int KEY_BUDGET = 8;
     static final int VALUE_BUDGET = 16;
     private static final double NANOS = 1e9;
@@ -76,7 +77,19 @@ record StoreMeasurement(
         List<Integer> key = Collections.nCopies(layers, KEY_BUDGET);
         List<Integer> value = Collections.nCopies(layers, VALUE_BUDGET);
         return new StoreProfile(
-                CodeBlockLayout.CODEC, "random", "random", layers, kvHeads, D_HEAD, 0, 0, key, value, key, value);
+                CodeBlockLayout.CODEC,
+                "random",
+                "random",
+                LATENTS,
+                layers,
+                kvHeads,
+                D_HEAD,
+                0,
+                0,
+                key,
+                value,
+                key,
+                value);
     }
 
     private static double put(Path folder, StoreProfile profile, List<BlockKey> keys, long bytes) throws IOException {

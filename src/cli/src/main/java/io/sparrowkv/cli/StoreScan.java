@@ -11,6 +11,7 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.store.ArrowBlockStore;
 import io.sparrowkv.store.BlockStore;
 import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import io.sparrowkv.store.chronicle.StoreProfile;
 import io.sparrowkv.store.chronicle.Sync;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -41,19 +42,35 @@ record StoreScan(double arrowMicros, double chronicleMicros) {
         int dHead = StoreMeasurement.D_HEAD;
         CacheOptions options = CacheOptions.defaults().withThreads(threads);
         AttentionShape shape = AttentionShape.of(1, GROUP * kvHeads, kvHeads, dHead);
+        try (DictionarySet dictionaries = RandomDictionaries.set(1, 0, RopeStage.POST, dHead, LATENTS, LATENTS, 1)) {
+            StoreProfile profile = options.storeProfile(shape, "random", dictionaries);
+            long capacity = 2 * (long) (profile.codeBytesPerToken() * tokens) + SPARE;
+            return of(encoders, folder, capacity, shape, dictionaries, options, profile, tokens, time);
+        }
+    }
+
+    private static StoreScan of(
+            EncoderBackend encoders,
+            Path folder,
+            long capacity,
+            AttentionShape shape,
+            DictionarySet dictionaries,
+            CacheOptions options,
+            StoreProfile profile,
+            int tokens,
+            Duration time)
+            throws IOException {
+        int dHead = shape.dHead();
         RotaryEmbedding rotary = RotaryEmbedding.plain(dHead, ROPE_THETA);
-        var profile = options.storeProfile(shape, "random", "random");
-        long capacity = 2 * (long) (profile.codeBytesPerToken() * tokens) + SPARE;
-        try (DictionarySet dictionaries = RandomDictionaries.set(1, 0, RopeStage.POST, dHead, LATENTS, LATENTS, 1);
-                BlockStore arrow = new ArrowBlockStore(Long.MAX_VALUE);
+        try (BlockStore arrow = new ArrowBlockStore(Long.MAX_VALUE);
                 BlockStore chronicle = ChronicleBlockStore.create(folder, profile, capacity, Sync.CLOSE);
                 SparseCache inProcess = new SparseCache(shape, rotary, dictionaries, encoders, arrow, options);
                 SparseCache onDisk = new SparseCache(shape, rotary, dictionaries, encoders, chronicle, options);
                 Arena arena = Arena.ofShared()) {
             MemorySegment output = arena.allocate((long) CHUNK * shape.heads() * dHead * Float.BYTES, 64);
             MemorySegment queries = RandomDictionaries.vectors(arena, CHUNK * shape.heads(), dHead, 1);
-            MemorySegment keys = RandomDictionaries.vectors(arena, CHUNK * kvHeads, dHead, 2);
-            MemorySegment values = RandomDictionaries.vectors(arena, CHUNK * kvHeads, dHead, 3);
+            MemorySegment keys = RandomDictionaries.vectors(arena, CHUNK * shape.kvHeads(), dHead, 2);
+            MemorySegment values = RandomDictionaries.vectors(arena, CHUNK * shape.kvHeads(), dHead, 3);
             for (int from = 0; from < tokens; from += CHUNK) {
                 inProcess.attend(0, queries, keys, values, CHUNK, output);
                 onDisk.attend(0, queries, keys, values, CHUNK, output);

@@ -119,6 +119,16 @@ class StoreCommandTest {
         JsonNode listed = json("store", "ls", store.toString()).at("/sequences/0");
         assertThat(listed.at("/resumable").asBoolean()).isTrue();
         assertThat(listed.at("/tokens").asLong()).isEqualTo(4 + 64 * (blocks / 12));
+        String file = folder.resolve("store.arrow").toString();
+        JsonNode written = json("store", "export", store.toString(), file, "--compression", "zstd");
+        assertThat(written.at("/written/blocks").asLong()).isEqualTo(blocks);
+        String copy = folder.resolve("copy").toString();
+        json("store", "create", copy, "--capacity", "48M");
+        JsonNode read = json("store", "import", copy, file);
+        assertThat(read.at("/read/prefixes")).isEqualTo(written.at("/written/prefixes"));
+        assertThat(read.at("/read/dense")).isEqualTo(written.at("/written/dense"));
+        assertThat(json("store", "stat", copy).at("/blocks").asLong()).isEqualTo(blocks);
+
         assertThat(json("store", "evict", store.toString(), "--blocks", "1")
                         .at("/blocksOfTokens")
                         .asLong())
@@ -138,7 +148,26 @@ class StoreCommandTest {
         refused("--capacity", "store", "create", store.toString(), "--capacity", "large");
         refused("too small for this model", "store", "create", store.toString(), "--capacity", "1M");
         refused("does not fit", "store", "create", store.toString(), "--capacity", "900T");
+        refused(
+                "no such file",
+                "store",
+                "import",
+                made("empty"),
+                folder.resolve("none").toString());
+        refused(
+                "is truncated or damaged",
+                "store",
+                "import",
+                folder.resolve("empty").toString(),
+                prompt.toString());
+        refused("--compression", "store", "export", store.toString(), "x", "--compression", "rar");
         refused("--blocks 0", "store", "evict", store.toString(), "--blocks", "0");
+    }
+
+    private String made(String name) {
+        String made = folder.resolve(name).toString();
+        json("store", "create", made, "--capacity", "48M");
+        return made;
     }
 
     private JsonNode generate(String... options) {

@@ -103,14 +103,24 @@ public record CacheOptions(
      * What codes made and read in this way depend on, for a store that keeps them.
      *
      * @param model fingerprint of the model
-     * @param dictionaries fingerprint of the dictionaries
+     * @param dictionaries of all the model's sites
      * @throws InvalidInputException when there are more sinks than a store keeps
      */
-    public StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries) {
+    public StoreProfile storeProfile(AttentionShape shape, String model, DictionarySet dictionaries) {
+        int latents = dictionaries.bySite().values().stream()
+                .mapToInt(Dictionary::latents)
+                .min()
+                .orElseThrow();
+        return storeProfile(shape, model, dictionaries.fingerprint(), latents);
+    }
+
+    /** The profile with dictionaries that are known by their fingerprint and by the atoms of the smallest. */
+    StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents) {
         return new StoreProfile(
                 codec(),
                 model,
                 dictionaries,
+                latents,
                 shape.layers(),
                 shape.kvHeads(),
                 shape.dHead(),

@@ -158,7 +158,7 @@ public final class SparseCache implements AutoCloseable {
         if (stored != null || layers[0].length > 0) {
             throw new IllegalStateException("the cache is not empty");
         }
-        if (!profile.equals(options.storeProfile(shape, profile.model(), profile.dictionaries()))) {
+        if (!profile.equals(options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents()))) {
             throw new IllegalArgumentException("a store of " + profile + " for a cache of " + options);
         }
         stored = sequence;

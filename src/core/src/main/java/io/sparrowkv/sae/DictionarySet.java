@@ -14,6 +14,7 @@ import java.util.TreeMap;
 public final class DictionarySet implements AutoCloseable {
     private final SortedMap<Site, Dictionary> bySite = new TreeMap<>();
     private final RopeStage rope;
+    private String fingerprint = "";
 
     /**
      * @throws InvalidInputException when two dictionaries claim one site, or differ in width or in the rope stage of their keys
@@ -58,8 +59,15 @@ public final class DictionarySet implements AutoCloseable {
         return rope;
     }
 
-    /** Identity of the set: SHA-256 over sites, shapes and fp32 weights, the first 16 bytes in hexadecimal. */
-    public String fingerprint() {
+    /** Identity of the set: SHA-256 over sites, shapes and fp32 weights, the first 16 bytes in hexadecimal. Computed once. */
+    public synchronized String fingerprint() {
+        if (fingerprint.isEmpty()) {
+            fingerprint = computeFingerprint();
+        }
+        return fingerprint;
+    }
+
+    private String computeFingerprint() {
         try {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             for (Dictionary dictionary : bySite.values()) {

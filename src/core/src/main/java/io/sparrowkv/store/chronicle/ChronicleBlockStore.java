@@ -190,7 +190,7 @@ public final class ChronicleBlockStore implements BlockStore {
         }
         try {
             boolean kept = files.prefixes.contains(key.prefix(), 0)
-                    || addPrefix(key.prefix(), 0, PrefixRecord.ANONYMOUS, new int[0], 0, 0);
+                    || addPrefix(key.prefix(), 0, PrefixRecord.ANONYMOUS, new int[0], 0, 0, System.currentTimeMillis());
             if (!kept || !putBlock(key.prefix(), layout, body)) {
                 throw new InvalidInputException(
                         "%s: the store is full and all of it is in use; make a larger one".formatted(folder));
@@ -357,7 +357,7 @@ public final class ChronicleBlockStore implements BlockStore {
     }
 
     /** Adds a prefix, which the caller has pinned; false when there is no room for its blocks. */
-    boolean addPrefix(long prefix, long parent, int end, int[] tokens, int from, int to) {
+    boolean addPrefix(long prefix, long parent, int end, int[] tokens, int from, int to, long used) {
         int layers = layouts.length;
         boolean room = files.prefixes.count() < manifest.prefixSlots()
                 && files.blocks.count() + layers <= manifest.blockSlots();
@@ -365,9 +365,8 @@ public final class ChronicleBlockStore implements BlockStore {
             rejected.increment();
             return false;
         }
-        long now = System.currentTimeMillis();
         return retryingWithRoom(() -> files.prefixes.write(
-                prefix, 0, (record, fresh) -> PrefixRecord.write(record, parent, end, tokens, from, to, now)));
+                prefix, 0, (record, fresh) -> PrefixRecord.write(record, parent, end, tokens, from, to, used)));
     }
 
     /** Keeps a block of a prefix that is pinned and known; false when there is no room for it. */
@@ -397,6 +396,12 @@ public final class ChronicleBlockStore implements BlockStore {
                 * manifest.profile().dHead()
                 * Float.BYTES;
         return part(files.dense, prefix, layer, kind.ordinal(), denseOffset(kind), bytes);
+    }
+
+    /** Whether dense vectors are there, right or not. */
+    boolean hasDense(long prefix, int layer, VectorKind kind) {
+        MemorySegment slot = files.dense.find(prefix, layer);
+        return slot != null && BlockSlot.has(slot, kind.ordinal());
     }
 
     private boolean putPart(SlotFile file, long prefix, int layer, int part, long offset, MemorySegment body) {

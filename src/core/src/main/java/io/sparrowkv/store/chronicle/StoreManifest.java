@@ -131,7 +131,7 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
 
     /** @throws InvalidInputException that shows both values of what differs */
     public void require(Path folder, StoreProfile wanted) {
-        List<String> differences = profile.differences(wanted);
+        List<String> differences = profile.differences(wanted, "this run's");
         if (!differences.isEmpty()) {
             throw new InvalidInputException(
                     "%s: %s; choose another store".formatted(folder, String.join("; ", differences)));

@@ -16,9 +16,10 @@ import java.util.Map;
  * All that the codes of a token depend on, beside the tokens before it: two runs may share codes only where all of this is equal.
  * Windows and read budgets belong to it, since the vectors of a layer are computed from what the layers below it read.
  *
- * @param codec how vectors become the bytes of a block: the format's name and version
+ * @param codec how vectors become the bytes of a block: the format's name and version, and how codes are refined
  * @param model fingerprint of the model
  * @param dictionaries fingerprint of the dictionaries
+ * @param latents atoms of the smallest dictionary, which every index is below
  * @param layers decoder layers
  * @param kvHeads KV heads of a layer
  * @param dHead width of a head's vectors
@@ -33,6 +34,7 @@ public record StoreProfile(
         String codec,
         String model,
         String dictionaries,
+        int latents,
         int layers,
         int kvHeads,
         int dHead,
@@ -53,17 +55,19 @@ public record StoreProfile(
             throw new InvalidInputException(
                     "--sinks is %d; a store keeps at most %d".formatted(sinks, CodeBlockLayout.TOKENS));
         }
-        if (codec == null || model == null || dictionaries == null) {
-            throw new InvalidInputException("a store's codec, model or dictionaries are not named");
+        for (Object named : new Object[] {codec, model, dictionaries}) {
+            if (named == null) {
+                throw new InvalidInputException("a store's codec, model or dictionaries are not named");
+            }
         }
-        boolean sized = layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
+        boolean sized = latents > 0 && layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
         for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
             sized &= budgets.size() == layers && budgets.stream().allMatch(budget -> budget > 0);
         }
         if (!sized) {
             throw new InvalidInputException(
-                    "a store of %d layers, %d KV heads, d_head %d, window %d, sinks %d, budgets %s %s"
-                            .formatted(layers, kvHeads, dHead, window, sinks, storedKey, storedValue));
+                    "a store of %d latents, %d layers, %d KV heads, d_head %d, window %d, sinks %d, budgets %s %s"
+                            .formatted(latents, layers, kvHeads, dHead, window, sinks, storedKey, storedValue));
         }
     }
 
@@ -103,13 +107,13 @@ public record StoreProfile(
         }
     }
 
-    /** What differs in another profile, each as {@code name: this, that: other}. */
-    List<String> differences(StoreProfile other) {
+    /** What differs in another profile, with both values; {@code whose} is the other's owner, such as "this run's". */
+    List<String> differences(StoreProfile other, String whose) {
         List<String> differences = new ArrayList<>();
         Map<String, Object> theirs = other.fields();
         fields().forEach((name, value) -> {
             if (!value.equals(theirs.get(name))) {
-                differences.add("the store's %s is %s, this run's %s".formatted(name, value, theirs.get(name)));
+                differences.add("the store's %s is %s, %s %s".formatted(name, value, whose, theirs.get(name)));
             }
         });
         return differences;
@@ -120,6 +124,7 @@ public record StoreProfile(
         fields.put("codec", codec);
         fields.put("model", model);
         fields.put("dictionaries", dictionaries);
+        fields.put("number of latents", latents);
         fields.put("number of layers", layers);
         fields.put("number of KV heads", kvHeads);
         fields.put("d_head", dHead);

@@ -183,7 +183,15 @@ public final class StoredSequence implements AutoCloseable {
             if (taken && !matches(record, noted)) {
                 return false; // two texts of one hash: the first keeps it
             }
-            if (!taken && !store.addPrefix(prefix, parent(noted), end(noted), tokens, start(noted), end(noted))) {
+            if (!taken
+                    && !store.addPrefix(
+                            prefix,
+                            parent(noted),
+                            end(noted),
+                            tokens,
+                            start(noted),
+                            end(noted),
+                            System.currentTimeMillis())) {
                 return false;
             }
             if (noted > 0) {

@@ -204,7 +204,7 @@ class ChronicleBlockStoreTest {
         }
     }
 
-    private static void assertEveryPrefixFollowsAnother(ChronicleBlockStore store) {
+    static void assertEveryPrefixFollowsAnother(ChronicleBlockStore store) {
         List<Long> kept = new ArrayList<>();
         store.files().prefixes.forEach((prefix, slot, record) -> kept.add(prefix));
         store.files().prefixes.forEach((prefix, slot, record) -> {

@@ -11,6 +11,9 @@ import java.util.SplittableRandom;
 
 /** Small profiles, and blocks whose content follows from their key. */
 final class Profiles {
+    /** Leaves bits that are finite numbers, as fp16 and as fp32. */
+    private static final long FINITE = 0x3FFF_3FFF_3FFF_3FFFL;
+
     private Profiles() {}
 
     static StoreProfile of(int layers, int window, int sinks) {
@@ -18,6 +21,7 @@ final class Profiles {
                 CodeBlockLayout.CODEC,
                 "model-a",
                 "dictionaries-a",
+                1 << 16,
                 layers,
                 2,
                 16,
@@ -40,7 +44,7 @@ final class Profiles {
         MemorySegment body = arena.allocate(size, 64);
         SplittableRandom random = new SplittableRandom(seed);
         for (long i = 0; i + 8 <= size; i += 8) {
-            body.set(ValueLayout.JAVA_LONG, i, random.nextLong());
+            body.set(ValueLayout.JAVA_LONG, i, random.nextLong() & FINITE);
         }
         return body;
     }

@@ -93,7 +93,7 @@ class StoredPrefixTest {
                         lm.config().layers(), 0, stage, lm.config().dHead(), 64, 96, 1);
                 ChronicleBlockStore known = ChronicleBlockStore.create(
                         folder.resolve("store"),
-                        options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), "random"),
+                        options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), dictionaries),
                         CAPACITY,
                         Sync.CLOSE)) {
             int[] expected = {0, sinks + 9 * 64, sinks + atFirstFork * 64, sinks + 6 * 64, sinks + 9 * 64};

@@ -1,0 +1,227 @@
+package io.sparrowkv.store.chronicle;
+
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.io.AtomicFile;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import io.sparrowkv.store.BlockKey;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.WritableByteChannel;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.arrow.compression.CommonsCompressionFactory;
+import org.apache.arrow.memory.BufferAllocator;
+import org.apache.arrow.memory.RootAllocator;
+import org.apache.arrow.vector.VectorSchemaRoot;
+import org.apache.arrow.vector.compression.CompressionCodec;
+import org.apache.arrow.vector.compression.CompressionUtil.CodecType;
+import org.apache.arrow.vector.compression.NoCompressionCodec;
+import org.apache.arrow.vector.ipc.ArrowFileWriter;
+import org.apache.arrow.vector.ipc.ArrowStreamWriter;
+import org.apache.arrow.vector.ipc.ArrowWriter;
+import org.apache.arrow.vector.ipc.message.IpcOption;
+
+/**
+ * Writes a store's contents as Arrow IPC, for any tool that reads Arrow, and for {@link StoreImport}: a row for each block of tokens
+ * and layer, a prefix always before those that continue it. Memory is bounded by one record batch.
+ */
+public final class StoreExport implements AutoCloseable {
+    private static final long BATCH_BYTES = 8 << 20;
+    private static final int MOST_ROWS = 4096;
+
+    /** Arrow's two IPC formats. */
+    public enum Form {
+        /** Random access, with a footer. */
+        FILE,
+        /** One message after the other. */
+        STREAM
+    }
+
+    /** Of the buffers of record batches. */
+    public enum Compression {
+        NONE(CodecType.NO_COMPRESSION),
+        LZ4(CodecType.LZ4_FRAME),
+        ZSTD(CodecType.ZSTD);
+
+        private final CodecType codec;
+
+        Compression(CodecType codec) {
+            this.codec = codec;
+        }
+    }
+
+    /**
+     * What was written.
+     *
+     * @param prefixes blocks of tokens, and the sinks at the beginning of texts
+     * @param rows one for each of them and layer
+     * @param blocks code blocks of keys or of values
+     * @param dense dense keys or values of a block's layer
+     * @param bytes of the file
+     */
+    public record Result(long prefixes, long rows, long blocks, long dense, long bytes) {}
+
+    private record Node(long prefix, long parent, int end, long used, int[] tokens) {}
+
+    private final ChronicleBlockStore store;
+    private final StoreProfile profile;
+    private final BufferAllocator allocator = new RootAllocator();
+    private final VectorSchemaRoot root;
+    private final ExportRow columns;
+    private final ArrowWriter writer;
+    private final int batchRows;
+    private int rows;
+    private long prefixesWritten;
+    private long rowsWritten;
+    private long blocksWritten;
+    private long denseWritten;
+
+    private StoreExport(ChronicleBlockStore store, WritableByteChannel out, Form form, Compression compression) {
+        this.store = store;
+        profile = store.manifest().profile();
+        root = VectorSchemaRoot.create(ExportSchema.of(profile), allocator);
+        columns = new ExportRow(root);
+        CompressionCodec.Factory factory = compression == Compression.NONE
+                ? NoCompressionCodec.Factory.INSTANCE
+                : CommonsCompressionFactory.INSTANCE;
+        writer = form == Form.FILE
+                ? new ArrowFileWriter(
+                        root, null, out, Map.of(), IpcOption.DEFAULT, factory, compression.codec, Optional.empty())
+                : new ArrowStreamWriter(
+                        root, null, out, IpcOption.DEFAULT, factory, compression.codec, Optional.empty());
+        long rowBytes = StoreManifest.blockSlotBytes(profile);
+        batchRows = (int) Math.clamp(BATCH_BYTES / rowBytes, 1, MOST_ROWS);
+    }
+
+    /**
+     * Exports a whole store. The file appears when it is complete. Damaged parts are dropped from the store, and are not in the file.
+     *
+     * @throws io.sparrowkv.io.InvalidInputException when the file cannot be written
+     */
+    public static Result write(ChronicleBlockStore store, Path file, Form form, Compression compression)
+            throws IOException {
+        try (AtomicFile target = AtomicFile.create(file)) {
+            Result result;
+            try (StoreExport export = new StoreExport(store, target.channel(), form, compression)) {
+                result = export.run(target);
+            }
+            target.commit();
+            return result;
+        }
+    }
+
+    private Result run(AtomicFile target) throws IOException {
+        writer.start();
+        for (Node node : inOrder()) {
+            if (store.owner().pin(node.prefix)) {
+                try {
+                    write(node);
+                } finally {
+                    store.unpin(node.prefix);
+                }
+            }
+        }
+        endBatch();
+        writer.end();
+        return new Result(
+                prefixesWritten,
+                rowsWritten,
+                blocksWritten,
+                denseWritten,
+                target.channel().size());
+    }
+
+    /** The prefixes, each after the one before it, and those of a text together. */
+    private List<Node> inOrder() {
+        Map<Long, Node> nodes = new HashMap<>();
+        store.files().prefixes.forEach((prefix, slot, record) -> {
+            if (PrefixRecord.intact(record)) {
+                nodes.put(
+                        prefix,
+                        new Node(
+                                prefix,
+                                PrefixRecord.parent(record),
+                                PrefixRecord.end(record),
+                                PrefixRecord.used(record),
+                                PrefixRecord.tokens(record)));
+            }
+        });
+        Map<Long, List<Node>> children = new HashMap<>();
+        Deque<Node> open = new ArrayDeque<>();
+        List<Node> sorted = new ArrayList<>(nodes.values());
+        sorted.sort(Comparator.comparingLong(Node::used).thenComparingLong(Node::prefix));
+        for (Node node : sorted) {
+            if (node.parent == 0) {
+                open.add(node);
+            } else {
+                children.computeIfAbsent(node.parent, parent -> new ArrayList<>())
+                        .add(node);
+            }
+        }
+        List<Node> ordered = new ArrayList<>();
+        while (!open.isEmpty()) {
+            Node node = open.removeLast();
+            ordered.add(node);
+            open.addAll(children.getOrDefault(node.prefix, List.of()));
+        }
+        return ordered;
+    }
+
+    private void write(Node node) throws IOException {
+        prefixesWritten++;
+        int dense = node.end == profile.sinks() ? profile.sinks() : CodeBlockLayout.TOKENS;
+        for (int layer = 0; layer < profile.layers(); layer++) {
+            columns.write(rows, node.prefix, node.parent, node.end, node.tokens, node.used, layer);
+            for (VectorKind kind : VectorKind.values()) {
+                CodeBlockLayout layout = profile.layout(layer, kind);
+                if (store.contains(new BlockKey(node.prefix, Site.of(layer, kind)))) {
+                    MemorySegment body = store.block(node.prefix, layout);
+                    if (body != null) {
+                        columns.writeCodes(
+                                rows,
+                                kind,
+                                body.asSlice(0, layout.partBytes()),
+                                body.asSlice(layout.coefficientOffset(), layout.partBytes()));
+                        blocksWritten++;
+                    }
+                }
+                if (store.hasDense(node.prefix, layer, kind)) {
+                    MemorySegment vectors = store.dense(node.prefix, layer, kind, dense);
+                    if (vectors != null) {
+                        columns.writeDense(rows, kind, vectors);
+                        denseWritten++;
+                    }
+                }
+            }
+            rowsWritten++;
+            if (++rows == batchRows) {
+                endBatch();
+            }
+        }
+    }
+
+    private void endBatch() throws IOException {
+        if (rows > 0) {
+            root.setRowCount(rows);
+            columns.finish();
+            writer.writeBatch();
+            root.clear();
+            rows = 0;
+        }
+    }
+
+    @Override
+    public void close() {
+        // Not the writer: it would close the file's channel.
+        root.close();
+        allocator.close();
+    }
+}
