@@ -57,8 +57,14 @@ final class BlockDecoder {
         }
     }
 
-    /** rows[t] = bias + Σ_k coefficient[t][k] · atoms[index[t][k]] over the first {@code read} pairs. */
-    private static void decode(
+    /**
+     * rows[t] = bias + Σ_k coefficient[t][k] · atoms[index[t][k]] over the first {@code read} pairs.
+     *
+     * @param codes unpacked at a stride of {@code dims} floats
+     * @param atoms fp32 {@code [latents, dims]}
+     * @param rows fp32 {@code [count, dims]}
+     */
+    static void decode(
             UnpackedCodes codes,
             int read,
             int count,

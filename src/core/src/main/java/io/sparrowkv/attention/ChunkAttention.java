@@ -1,7 +1,10 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
+import java.util.IdentityHashMap;
+import java.util.Map;
 
 /**
  * Attention of a chunk's queries on a team of threads: few queries through {@link LatentAttention}, many through {@link TileAttention}.
@@ -30,9 +33,14 @@ final class ChunkAttention implements AutoCloseable {
     private final Workers.Task tileTask = this::runTiles;
     private final Workers.Task latentTask = this::runLatents;
 
+    private final Map<Dictionary, SlicedAtoms> slicedAtoms = new IdentityHashMap<>();
+
     // The call in progress.
     private AttentionCall call;
     private int stripes;
+    /** KV heads that one task attends to, groups of queries of each, and parts of their blocks. */
+    private int headsOfTask;
+
     private int groups;
     private int parts;
 
@@ -50,7 +58,7 @@ final class ChunkAttention implements AutoCloseable {
         for (int i = 0; i < threads; i++) {
             UnpackedCodes codes = new UnpackedCodes(budget);
             tiles[i] = new TileAttention(arena, rotary, shape.dHead(), codes);
-            this.latents[i] = new LatentAttention(arena, rotary, shape.dHead(), latents, kernels, codes);
+            this.latents[i] = new LatentAttention(arena, rotary, shape, latents, kernels, codes);
         }
         partials = new PartialOutputs(shape.dHead(), width);
     }
@@ -60,9 +68,15 @@ final class ChunkAttention implements AutoCloseable {
         this.call = call;
         if (call.queriesPerHead <= FEW) {
             groups = Math.ceilDiv(call.queriesPerHead, width);
-            parts = parts(kvHeads * groups, call.blocks() / BLOCKS_OF_PART);
+            headsOfTask = 1;
+            if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
+                keys.dictionaries().forEach(this::slice);
+                headsOfTask = keys.dictionaries().size() == 1 ? kvHeads : 1;
+            }
+            int tasks = kvHeads / headsOfTask * groups;
+            parts = parts(tasks, call.blocks() / BLOCKS_OF_PART);
             partials.reserve(kvHeads * groups * parts);
-            workers.forEach(kvHeads * groups * parts, latentTask);
+            workers.forEach(tasks * parts, latentTask);
             for (int i = 0; i < kvHeads * groups; i++) {
                 partials.write(i * parts, parts, call.output);
             }
@@ -94,8 +108,18 @@ final class ChunkAttention implements AutoCloseable {
     private void runLatents(int index, int worker) {
         int part = index % parts;
         int group = index / parts % groups;
-        int head = index / parts / groups;
-        latents[worker].run(call, head, group * width, part, parts, partials, index);
+        int head = index / parts / groups * headsOfTask;
+        SlicedAtoms atoms =
+                call.rotatesKeys && call.keys instanceof CodedSite keys ? slicedAtoms.get(keys.dictionary(head)) : null;
+        LatentAttention attention = latents[worker];
+        attention.run(call, atoms, head, headsOfTask, group * width, part, parts);
+        for (int n = 0; n < headsOfTask; n++) {
+            attention.result(n, partials, ((head + n) * groups + group) * parts + part);
+        }
+    }
+
+    private void slice(Dictionary dictionary) {
+        slicedAtoms.computeIfAbsent(dictionary, atoms -> new SlicedAtoms(arena, atoms));
     }
 
     @Override

@@ -32,11 +32,12 @@ final class FullLatents implements LatentKernels {
     }
 
     @Override
-    public void accumulate(UnpackedCodes codes, int read, int count, float[] weights, MemorySegment sums) {
+    public void accumulate(
+            UnpackedCodes codes, int read, int count, float[] weights, int weightsAt, MemorySegment sums) {
         int[] offsets = codes.offsets;
         float[] coefficients = codes.coefficients;
         for (int t = 0; t < count; t++) {
-            FloatVector weight = FloatVector.fromArray(SPECIES, weights, t * WIDTH);
+            FloatVector weight = FloatVector.fromArray(SPECIES, weights, weightsAt + t * WIDTH);
             int end = t * codes.budget() + read;
             for (int k = t * codes.budget(); k < end; k++) {
                 int at = offsets[k];

@@ -6,13 +6,14 @@ import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /**
  * Attention of a few queries, as in generating a token: codes are used as they are. With z = W_dec · q, computed once, the score of a key
- * coded after RoPE is Σ c_k z[index_k] + q · b_dec; the weights of values are summed by atom, and one product with W_dec ends it. Keys
- * coded before RoPE are decoded and rotated a block at a time; quantized keys and values are decoded too.
+ * coded after RoPE is Σ c_k z[index_k] + q · b_dec; keys coded before RoPE are scored by {@link RotatedScores}. The weights of values are
+ * summed by atom, and one product with W_dec ends it. Quantized keys and values are decoded a block at a time.
  *
- * <p>A task is some queries of one KV head over a part of its blocks; {@link PartialOutputs} puts the parts together.
+ * <p>A task is some queries of one or several KV heads over a part of their blocks; {@link PartialOutputs} puts the parts together.
  */
 final class LatentAttention {
     private static final int TOKENS = CodeBlockLayout.TOKENS;
@@ -22,170 +23,233 @@ final class LatentAttention {
     private final LatentKernels kernels;
     private final UnpackedCodes codes;
     private final BlockDecoder decoder;
-    private final QueryPanel panel;
-    /** fp32 {@code [width, dHead]}, times the scale. */
-    private final MemorySegment queries;
-    /** Weighted sums of values, fp32 {@code [width, dHead]}. */
-    private final MemorySegment sums;
+    private final RotatedScores rotated;
+    private final Head[] heads;
     /** q · atom, fp32 {@code [latents, width]}. */
     private final MemorySegment latentQueries;
-    /** Weighted sums of coefficients, fp32 {@code [latents, width]}. */
-    private final MemorySegment latentSums;
 
     /** {@code [TOKENS, width]}. */
     private final float[] scores;
     /** q · b_dec: what the bias of the key dictionary adds to each score; with room for a tile of {@link RowKernels}. */
     private final float[] bias;
 
+    /** The queries of one KV head and what has been found for them. */
+    private static final class Head {
+        final QueryPanel panel;
+        /** fp32 {@code [width, dHead]}, times the scale. */
+        final MemorySegment queries;
+        /** Weighted sums of values, fp32 {@code [width, dHead]}. */
+        final MemorySegment sums;
+        /** Weighted sums of coefficients, fp32 {@code [latents, width]}. */
+        final MemorySegment latentSums;
+
+        Head(Arena arena, int width, int dHead, long latentBytes) {
+            panel = new QueryPanel(width);
+            queries = arena.allocate((long) width * dHead * Float.BYTES, 64);
+            sums = arena.allocate((long) width * dHead * Float.BYTES, 64);
+            latentSums = arena.allocate(latentBytes, 64);
+        }
+    }
+
     LatentAttention(
-            Arena arena, RotaryEmbedding rotary, int dHead, int latents, LatentKernels kernels, UnpackedCodes codes) {
-        this.dHead = dHead;
+            Arena arena,
+            RotaryEmbedding rotary,
+            AttentionShape shape,
+            int latents,
+            LatentKernels kernels,
+            UnpackedCodes codes) {
+        this.dHead = shape.dHead();
         this.kernels = kernels;
         this.codes = codes;
         width = kernels.width();
         decoder = new BlockDecoder(arena, rotary, dHead, codes);
-        panel = new QueryPanel(width);
-        queries = arena.allocate((long) width * dHead * Float.BYTES, 64);
-        sums = arena.allocate((long) width * dHead * Float.BYTES, 64);
+        rotated = new RotatedScores(arena, rotary, dHead, shape.kvHeads(), width, codes);
         // Filled up to a whole tile of rows, and so of vectors.
-        long latentFloats = (long) Math.ceilDiv(latents, TOKENS) * TOKENS * width;
-        latentQueries = arena.allocate(latentFloats * Float.BYTES, 64);
-        latentSums = arena.allocate(latentFloats * Float.BYTES, 64);
+        long latentBytes = (long) Math.ceilDiv(latents, TOKENS) * TOKENS * width * Float.BYTES;
+        heads = new Head[shape.kvHeads()];
+        Arrays.setAll(heads, i -> new Head(arena, width, dHead, latentBytes));
+        latentQueries = arena.allocate(latentBytes, 64);
         scores = new float[TOKENS * width];
         bias = new float[RowKernels.TILE * width];
     }
 
     /**
-     * Attends for the queries of a KV head from {@code first} on, as many as there are lanes.
+     * Attends for queries of some KV heads.
      *
+     * @param keyAtoms the key dictionary of these heads, when the call rotates keys
+     * @param firstHead the first KV head; where there are several, they share their dictionaries
+     * @param first the first query of each head; as many are taken as there are lanes
      * @param part which of {@code parts} equal parts of the blocks; the last one's task reads the dense tokens too
-     * @param outputs where the result goes, in {@code slot}
      */
-    void run(AttentionCall call, int head, int first, int part, int parts, PartialOutputs outputs, int slot) {
-        panel.begin(call, head, first);
-        takeQueries(call);
-        sums.fill((byte) 0);
-        if (part == parts - 1) {
-            attendDense(call, head);
+    void run(AttentionCall call, SlicedAtoms keyAtoms, int firstHead, int headCount, int first, int part, int parts) {
+        for (int n = 0; n < headCount; n++) {
+            Head head = heads[n];
+            head.panel.begin(call, firstHead + n, first);
+            takeQueries(call, head);
+            head.sums.fill((byte) 0);
+            if (part == parts - 1) {
+                attendDense(call, firstHead + n, head);
+            }
         }
-        int from = panel.firstBlock(call.sinks);
-        int blocks = Math.max(0, panel.endBlock(call.sinks) - from);
+        // The heads of a token see the same tokens.
+        QueryPanel any = heads[0].panel;
+        int from = any.firstBlock(call.sinks);
+        int blocks = Math.max(0, any.endBlock(call.sinks) - from);
         int begin = from + (int) ((long) blocks * part / parts);
         int end = from + (int) ((long) blocks * (part + 1) / parts);
-        if (begin < end) {
-            attendCodes(call, head, begin, end);
+        if (begin == end) {
+            return;
         }
-        outputs.put(slot, panel, sums);
+        for (int n = 0; n < headCount; n++) {
+            heads[n].latentSums.fill((byte) 0);
+        }
+        if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
+            attendRotated(call, keys, keyAtoms, firstHead, headCount, begin, end);
+        } else {
+            for (int n = 0; n < headCount; n++) {
+                attendLatent(call, firstHead + n, heads[n], begin, end);
+            }
+        }
+        if (call.values instanceof CodedSite values) {
+            for (int n = 0; n < headCount; n++) {
+                projectSums(values.dictionary(firstHead + n), heads[n]);
+            }
+        }
     }
 
-    private void takeQueries(AttentionCall call) {
+    /** Hands over what the last run found for its n-th head. */
+    void result(int n, PartialOutputs outputs, int slot) {
+        outputs.put(slot, heads[n].panel, heads[n].sums);
+    }
+
+    private void takeQueries(AttentionCall call, Head head) {
+        QueryPanel panel = head.panel;
         for (int column = 0; column < width; column++) {
             long from = (long) panel.query(column) * dHead;
             long to = (long) column * dHead;
             for (int d = 0; d < dHead; d++) {
                 float q = column < panel.used() ? call.queries.getAtIndex(JAVA_FLOAT, from + d) : 0;
-                queries.setAtIndex(JAVA_FLOAT, to + d, q * call.shape.scale());
+                head.queries.setAtIndex(JAVA_FLOAT, to + d, q * call.shape.scale());
             }
         }
     }
 
-    private void attendDense(AttentionCall call, int head) {
+    private void attendDense(AttentionCall call, int kvHead, Head head) {
+        QueryPanel panel = head.panel;
         DenseRun sinks = call.sinkRun;
         for (int t = 0; t < sinks.tokens; t += TOKENS) {
             int count = Math.min(TOKENS, sinks.tokens - t);
-            scoreRows(sinks.keys, sinks.at(head, t), sinks.tokenStride, count);
-            rescale(panel.weighSinks(scores, 0, sinks.firstToken + t, count), false);
-            sumRows(sinks.values, sinks.at(head, t), sinks.tokenStride, count, scores);
+            scoreRows(head, sinks.keys, sinks.at(kvHead, t), sinks.tokenStride, count);
+            if (panel.weighSinks(scores, 0, sinks.firstToken + t, count)) {
+                rescale(head);
+            }
+            sumRows(head, sinks.values, sinks.at(kvHead, t), sinks.tokenStride, count);
         }
         for (int i = 0; i < call.tailRunCount; i++) {
             DenseRun run = call.tailRuns[i];
             for (int t = 0; t < run.tokens; t += TOKENS) {
                 int count = Math.min(TOKENS, run.tokens - t);
                 if (panel.readsTail(run.firstToken + t, count)) {
-                    scoreRows(run.keys, run.at(head, t), run.tokenStride, count);
-                    rescale(panel.weighTail(scores, 0, run.firstToken + t, count), false);
-                    sumRows(run.values, run.at(head, t), run.tokenStride, count, scores);
+                    scoreRows(head, run.keys, run.at(kvHead, t), run.tokenStride, count);
+                    if (panel.weighTail(scores, 0, run.firstToken + t, count)) {
+                        rescale(head);
+                    }
+                    sumRows(head, run.values, run.at(kvHead, t), run.tokenStride, count);
                 }
             }
         }
     }
 
-    private void attendCodes(AttentionCall call, int head, int begin, int end) {
-        latentSums.fill((byte) 0);
-        if (call.keys instanceof CodedSite keys && !call.rotatesKeys) {
-            projectQueries(keys.dictionary(head));
+    private void attendLatent(AttentionCall call, int kvHead, Head head, int begin, int end) {
+        if (call.keys instanceof CodedSite keys) {
+            projectQueries(keys.dictionary(kvHead), head);
         }
         for (int block = begin; block < end; block++) {
-            int count = panel.tokensOfBlock(block, call.sinks);
-            scoreBlock(call, head, block, count);
-            rescale(panel.weighCodes(scores, 0, call.sinks + block * TOKENS, count), true);
-            if (call.values instanceof CodedSite values) {
-                codes.read(values.layout(), values.body(block), head, count, width * Float.BYTES);
-                kernels.accumulate(codes, call.readValue, count, scores, latentSums);
+            int count = head.panel.tokensOfBlock(block, call.sinks);
+            if (call.keys instanceof CodedSite keys) {
+                codes.read(keys.layout(), keys.body(block), kvHead, count, width * Float.BYTES);
+                kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
             } else {
-                sumRows(decoder.values(call, head, block, count), 0, (long) dHead * Float.BYTES, count, scores);
+                scoreRows(head, decoder.keys(call, kvHead, block, count), 0, (long) dHead * Float.BYTES, count);
             }
-        }
-        if (call.values instanceof CodedSite values) {
-            projectSums(values.dictionary(head));
+            sumBlock(call, kvHead, head, block, count, scores, 0);
         }
     }
 
-    private void scoreBlock(AttentionCall call, int head, int block, int count) {
-        if (call.keys instanceof CodedSite keys && !call.rotatesKeys) {
-            codes.read(keys.layout(), keys.body(block), head, count, width * Float.BYTES);
-            kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
+    private void attendRotated(AttentionCall call, CodedSite keys, SlicedAtoms keyAtoms, int firstHead, int headCount, int begin, int end) {
+        QueryPanel any = heads[0].panel;
+        for (int n = 0; n < headCount; n++) {
+            rotated.takeQueries(n, heads[n].queries);
+        }
+        for (int block = begin; block < end; block += rotated.spanBlocks()) {
+            int spanEnd = Math.min(end, block + rotated.spanBlocks());
+            int tokens = (spanEnd - 1 - block) * TOKENS + any.tokensOfBlock(spanEnd - 1, call.sinks);
+            rotated.score(call, keys, keyAtoms, firstHead, headCount, any.used(), block, tokens);
+            for (int n = 0; n < headCount; n++) {
+                for (int t = 0; t < tokens; t += TOKENS) {
+                    int count = Math.min(TOKENS, tokens - t);
+                    sumBlock(call, firstHead + n, heads[n], block + t / TOKENS, count, rotated.scores(n), t * width);
+                }
+            }
+        }
+    }
+
+    /** Turns the scores of a block into weights and adds its values. */
+    private void sumBlock(
+            AttentionCall call, int kvHead, Head head, int block, int count, float[] blockScores, int at) {
+        if (head.panel.weighCodes(blockScores, at, call.sinks + block * TOKENS, count)) {
+            rescale(head);
+            Lanes.scale(head.latentSums, (int) (head.latentSums.byteSize() / Float.BYTES), head.panel.factors());
+        }
+        if (call.values instanceof CodedSite values) {
+            codes.read(values.layout(), values.body(block), kvHead, count, width * Float.BYTES);
+            kernels.accumulate(codes, call.readValue, count, blockScores, at, head.latentSums);
         } else {
-            scoreRows(decoder.keys(call, head, block, count), 0, (long) dHead * Float.BYTES, count);
+            System.arraycopy(blockScores, at, scores, 0, count * width);
+            sumRows(head, decoder.values(call, kvHead, block, count), 0, (long) dHead * Float.BYTES, count);
         }
     }
 
     /** latentQueries = W_dec · queries, and the bias q · b_dec. */
-    private void projectQueries(Dictionary dictionary) {
+    private void projectQueries(Dictionary dictionary, Head head) {
         long rowBytes = (long) dHead * Float.BYTES;
         for (int row = 0; row < dictionary.latents(); row += TOKENS) {
             int count = Math.min(TOKENS, dictionary.latents() - row);
-            scoreRows(dictionary.decoderWeights(), row * rowBytes, rowBytes, count);
+            scoreRows(head, dictionary.decoderWeights(), row * rowBytes, rowBytes, count);
             MemorySegment.copy(scores, 0, latentQueries, JAVA_FLOAT, (long) row * width * Float.BYTES, count * width);
         }
-        RowKernels.dot(dictionary.decoderBias(), 0, rowBytes, 1, dHead, queries, width, bias, width);
+        RowKernels.dot(dictionary.decoderBias(), 0, rowBytes, 1, dHead, head.queries, 0, width, bias, width);
     }
 
     /** sums += W_decᵀ · latentSums, and the bias b_dec once for each weight. */
-    private void projectSums(Dictionary dictionary) {
+    private void projectSums(Dictionary dictionary, Head head) {
         long rowBytes = (long) dHead * Float.BYTES;
         for (int row = 0; row < dictionary.latents(); row += TOKENS) {
             int count = Math.min(TOKENS, dictionary.latents() - row);
-            MemorySegment.copy(latentSums, JAVA_FLOAT, (long) row * width * Float.BYTES, scores, 0, count * width);
-            sumRows(dictionary.decoderWeights(), row * rowBytes, rowBytes, count, scores);
+            MemorySegment.copy(head.latentSums, JAVA_FLOAT, (long) row * width * Float.BYTES, scores, 0, count * width);
+            sumRows(head, dictionary.decoderWeights(), row * rowBytes, rowBytes, count);
         }
         for (int column = 0; column < width; column++) {
-            scores[column] = panel.codedSum(column);
+            scores[column] = head.panel.codedSum(column);
         }
-        sumRows(dictionary.decoderBias(), 0, rowBytes, 1, scores);
+        sumRows(head, dictionary.decoderBias(), 0, rowBytes, 1);
     }
 
-    private void scoreRows(MemorySegment rows, long offset, long stride, int count) {
-        RowKernels.dot(rows, offset, stride, count, dHead, queries, panel.used(), scores, width);
+    private void scoreRows(Head head, MemorySegment rows, long offset, long stride, int count) {
+        RowKernels.dot(rows, offset, stride, count, dHead, head.queries, 0, head.panel.used(), scores, width);
     }
 
-    private void sumRows(MemorySegment rows, long offset, long stride, int count, float[] weights) {
-        RowKernels.accumulate(rows, offset, stride, count, dHead, weights, width, panel.used(), sums);
+    private void sumRows(Head head, MemorySegment rows, long offset, long stride, int count) {
+        RowKernels.accumulate(rows, offset, stride, count, dHead, scores, width, head.panel.used(), head.sums);
     }
 
-    private void rescale(boolean asked, boolean latents) {
-        if (!asked) {
-            return;
-        }
-        float[] factors = panel.factors();
+    private void rescale(Head head) {
+        float[] factors = head.panel.factors();
         for (int column = 0; column < width; column++) {
             for (int d = 0; d < dHead; d++) {
                 long at = (long) column * dHead + d;
-                sums.setAtIndex(JAVA_FLOAT, at, sums.getAtIndex(JAVA_FLOAT, at) * factors[column]);
+                head.sums.setAtIndex(JAVA_FLOAT, at, head.sums.getAtIndex(JAVA_FLOAT, at) * factors[column]);
             }
-        }
-        if (latents) {
-            Lanes.scale(latentSums, (int) (latentSums.byteSize() / Float.BYTES), factors);
         }
     }
 }

@@ -22,8 +22,8 @@ interface LatentKernels {
      */
     void score(UnpackedCodes codes, int read, int count, float[] bias, MemorySegment latents, float[] scores);
 
-    /** sums[index[t][k]] += coefficient[t][k] · weights[t]; arguments as of {@link #score}. */
-    void accumulate(UnpackedCodes codes, int read, int count, float[] weights, MemorySegment sums);
+    /** sums[index[t][k]] += coefficient[t][k] · weights[t], the weights from {@code weightsAt} on; arguments as of {@link #score}. */
+    void accumulate(UnpackedCodes codes, int read, int count, float[] weights, int weightsAt, MemorySegment sums);
 
     /** The narrowest that holds {@code queries}, or else the widest. */
     static LatentKernels of(int queries) {

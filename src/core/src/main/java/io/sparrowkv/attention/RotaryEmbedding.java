@@ -81,46 +81,62 @@ public final class RotaryEmbedding {
         turn(vectors, byteOffset, tokens, heads, firstPosition, -1f);
     }
 
-    private void turn(
-            MemorySegment vectors, long byteOffset, int tokens, int heads, int firstPosition, float direction) {
+    /**
+     * Turns a slice of one vector for each of some tokens: the pairs of elements i and i + dHead / 2 for {@code pairs} i.
+     *
+     * @param slices fp32 {@code [tokens, 2, stride]}, of which the first {@code pairs} of each row are turned
+     */
+    void rotateSlices(MemorySegment slices, int tokens, int stride, int firstPair, int pairs, int firstPosition) {
         Tables current = tables(firstPosition + tokens);
-        long halfBytes = (long) inverseFrequencies.length * Float.BYTES;
+        long half = inverseFrequencies.length;
         for (int token = 0; token < tokens; token++) {
-            long angles = (firstPosition + token) * halfBytes;
-            for (int head = 0; head < heads; head++) {
-                long vector = byteOffset + ((long) token * heads + head) * 2 * halfBytes;
-                turn(vectors, vector, current.cos(), current.sin(), angles, direction);
-            }
+            long angles = ((firstPosition + token) * half + firstPair) * Float.BYTES;
+            long low = 2L * token * stride * Float.BYTES;
+            turn(slices, low, low + (long) stride * Float.BYTES, pairs, current.cos(), current.sin(), angles, 1f);
         }
     }
 
     private void turn(
+            MemorySegment vectors, long byteOffset, int tokens, int heads, int firstPosition, float direction) {
+        Tables current = tables(firstPosition + tokens);
+        int half = inverseFrequencies.length;
+        long halfBytes = (long) half * Float.BYTES;
+        for (int token = 0; token < tokens; token++) {
+            long angles = (firstPosition + token) * halfBytes;
+            for (int head = 0; head < heads; head++) {
+                long low = byteOffset + ((long) token * heads + head) * 2 * halfBytes;
+                turn(vectors, low, low + halfBytes, half, current.cos(), current.sin(), angles, direction);
+            }
+        }
+    }
+
+    private static void turn(
             MemorySegment vectors,
-            long vector,
+            long low,
+            long high,
+            int pairs,
             MemorySegment cosines,
             MemorySegment sines,
             long angles,
             float direction) {
-        int half = inverseFrequencies.length;
-        long high = vector + (long) half * Float.BYTES;
         int i = 0;
-        for (; i <= half - SPECIES.length(); i += SPECIES.length()) {
+        for (; i <= pairs - SPECIES.length(); i += SPECIES.length()) {
             long at = (long) i * Float.BYTES;
             FloatVector cos = FloatVector.fromMemorySegment(SPECIES, cosines, angles + at, ORDER);
             FloatVector sin = FloatVector.fromMemorySegment(SPECIES, sines, angles + at, ORDER)
                     .mul(direction);
-            FloatVector x = FloatVector.fromMemorySegment(SPECIES, vectors, vector + at, ORDER);
+            FloatVector x = FloatVector.fromMemorySegment(SPECIES, vectors, low + at, ORDER);
             FloatVector y = FloatVector.fromMemorySegment(SPECIES, vectors, high + at, ORDER);
-            x.mul(cos).sub(y.mul(sin)).intoMemorySegment(vectors, vector + at, ORDER);
+            x.mul(cos).sub(y.mul(sin)).intoMemorySegment(vectors, low + at, ORDER);
             y.mul(cos).add(x.mul(sin)).intoMemorySegment(vectors, high + at, ORDER);
         }
-        for (; i < half; i++) {
+        for (; i < pairs; i++) {
             long at = (long) i * Float.BYTES;
             float cos = cosines.get(JAVA_FLOAT, angles + at);
             float sin = sines.get(JAVA_FLOAT, angles + at) * direction;
-            float x = vectors.get(JAVA_FLOAT, vector + at);
+            float x = vectors.get(JAVA_FLOAT, low + at);
             float y = vectors.get(JAVA_FLOAT, high + at);
-            vectors.set(JAVA_FLOAT, vector + at, x * cos - y * sin);
+            vectors.set(JAVA_FLOAT, low + at, x * cos - y * sin);
             vectors.set(JAVA_FLOAT, high + at, y * cos + x * sin);
         }
     }

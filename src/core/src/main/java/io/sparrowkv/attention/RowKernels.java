@@ -23,7 +23,7 @@ final class RowKernels {
      *
      * @param rows fp32 rows of {@code dims}, {@code stride} bytes apart, the first at {@code offset}
      * @param count rows; up to {@link #TILE} − 1 scores more are written, of no meaning
-     * @param queries fp32 {@code [used, dims]}
+     * @param queries fp32 {@code [used, dims]} from {@code queriesAt} on
      * @param scores {@code [count, width]}
      */
     static void dot(
@@ -33,6 +33,7 @@ final class RowKernels {
             int count,
             int dims,
             MemorySegment queries,
+            long queriesAt,
             int used,
             float[] scores,
             int width) {
@@ -42,7 +43,7 @@ final class RowKernels {
             long at2 = r + 2 < count ? at1 + stride : at0;
             long at3 = r + 3 < count ? at2 + stride : at0;
             for (int q = 0; q < used; q++) {
-                long query = (long) q * dims * Float.BYTES;
+                long query = queriesAt + (long) q * dims * Float.BYTES;
                 FloatVector s0 = FloatVector.zero(Lanes.FLOATS);
                 FloatVector s1 = s0;
                 FloatVector s2 = s0;
