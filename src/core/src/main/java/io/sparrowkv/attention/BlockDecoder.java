@@ -76,17 +76,20 @@ final class BlockDecoder {
         float[] coefficients = codes.coefficients;
         int budget = codes.budget();
         long rowBytes = (long) dims * Float.BYTES;
-        for (int t = 0; t < count; t++) {
-            int begin = t * budget;
-            int end = begin + read;
-            int d = 0;
-            for (; d <= dims - 4 * LANES; d += 4 * LANES) {
-                long column = (long) d * Float.BYTES;
-                FloatVector s0 = load(bias, column);
-                FloatVector s1 = load(bias, column + Lanes.BYTES);
-                FloatVector s2 = load(bias, column + 2 * Lanes.BYTES);
-                FloatVector s3 = load(bias, column + 3 * Lanes.BYTES);
-                for (int k = begin; k < end; k++) {
+        int d = 0;
+        for (; d <= dims - 4 * LANES; d += 4 * LANES) {
+            long column = (long) d * Float.BYTES;
+            FloatVector b0 = load(bias, column);
+            FloatVector b1 = load(bias, column + Lanes.BYTES);
+            FloatVector b2 = load(bias, column + 2 * Lanes.BYTES);
+            FloatVector b3 = load(bias, column + 3 * Lanes.BYTES);
+            for (int t = 0; t < count; t++) {
+                FloatVector s0 = b0;
+                FloatVector s1 = b1;
+                FloatVector s2 = b2;
+                FloatVector s3 = b3;
+                int end = t * budget + read;
+                for (int k = t * budget; k < end; k++) {
                     FloatVector coefficient = Lanes.broadcast(coefficients[k]);
                     long at = offsets[k] + column;
                     s0 = load(atoms, at).fma(coefficient, s0);
@@ -100,18 +103,25 @@ final class BlockDecoder {
                 s2.intoMemorySegment(rows, to + 2 * Lanes.BYTES, Lanes.ORDER);
                 s3.intoMemorySegment(rows, to + 3 * Lanes.BYTES, Lanes.ORDER);
             }
-            for (; d <= dims - LANES; d += LANES) {
-                long column = (long) d * Float.BYTES;
-                FloatVector sum = load(bias, column);
-                for (int k = begin; k < end; k++) {
+        }
+        for (; d <= dims - LANES; d += LANES) {
+            long column = (long) d * Float.BYTES;
+            FloatVector initial = load(bias, column);
+            for (int t = 0; t < count; t++) {
+                FloatVector sum = initial;
+                int end = t * budget + read;
+                for (int k = t * budget; k < end; k++) {
                     sum = load(atoms, offsets[k] + column).fma(Lanes.broadcast(coefficients[k]), sum);
                 }
                 sum.intoMemorySegment(rows, t * rowBytes + column, Lanes.ORDER);
             }
-            for (; d < dims; d++) {
-                long column = (long) d * Float.BYTES;
+        }
+        for (; d < dims; d++) {
+            long column = (long) d * Float.BYTES;
+            for (int t = 0; t < count; t++) {
                 float sum = bias.get(JAVA_FLOAT_UNALIGNED, column);
-                for (int k = begin; k < end; k++) {
+                int end = t * budget + read;
+                for (int k = t * budget; k < end; k++) {
                     sum = Math.fma(atoms.get(JAVA_FLOAT_UNALIGNED, offsets[k] + column), coefficients[k], sum);
                 }
                 rows.set(JAVA_FLOAT_UNALIGNED, t * rowBytes + column, sum);

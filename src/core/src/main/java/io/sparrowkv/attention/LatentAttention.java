@@ -176,7 +176,14 @@ final class LatentAttention {
         }
     }
 
-    private void attendRotated(AttentionCall call, CodedSite keys, SlicedAtoms keyAtoms, int firstHead, int headCount, int begin, int end) {
+    private void attendRotated(
+            AttentionCall call,
+            CodedSite keys,
+            SlicedAtoms keyAtoms,
+            int firstHead,
+            int headCount,
+            int begin,
+            int end) {
         QueryPanel any = heads[0].panel;
         for (int n = 0; n < headCount; n++) {
             rotated.takeQueries(n, heads[n].queries);

@@ -72,7 +72,15 @@ final class RotatedScores {
      * @param used queries of each
      * @param tokens tokens from the first block on, of which the last block may not be full
      */
-    void score(AttentionCall call, CodedSite keys, SlicedAtoms atoms, int firstHead, int heads, int used, int firstBlock, int tokens) {
+    void score(
+            AttentionCall call,
+            CodedSite keys,
+            SlicedAtoms atoms,
+            int firstHead,
+            int heads,
+            int used,
+            int firstBlock,
+            int tokens) {
         for (int head = 0; head < heads; head++) {
             int length = Math.ceilDiv(tokens, TOKENS) * TOKENS * width;
             if (scores[head] == null || scores[head].length < length) {
@@ -85,7 +93,16 @@ final class RotatedScores {
             for (int t = 0; t < tokens; t += TOKENS) {
                 int count = Math.min(TOKENS, tokens - t);
                 for (int head = 0; head < heads; head++) {
-                    score(call, keys, atoms, slice, firstHead + head, firstBlock + t / TOKENS, count, used, queries[head]);
+                    score(
+                            call,
+                            keys,
+                            atoms,
+                            slice,
+                            firstHead + head,
+                            firstBlock + t / TOKENS,
+                            count,
+                            used,
+                            queries[head]);
                     Lanes.add(product, scores[head], t * width, product.length);
                 }
             }
@@ -94,7 +111,8 @@ final class RotatedScores {
 
     /** product[t, q] = the rotated slice of key t · the slice of query q. Where the last slice is not full, atoms and queries are 0. */
     private void score(
-            AttentionCall call, CodedSite keys,
+            AttentionCall call,
+            CodedSite keys,
             SlicedAtoms atoms,
             int slice,
             int kvHead,
