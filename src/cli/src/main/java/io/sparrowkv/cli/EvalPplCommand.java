@@ -2,6 +2,7 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.eval.PerplexityEvaluation;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.llm.model.Libtorch;
 import io.sparrowkv.report.Progress;
@@ -12,6 +13,7 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -39,11 +41,21 @@ final class EvalPplCommand implements Runnable {
                     "Tokens that pass through the model at once; the result does not depend on it (default: 256).")
     private int chunk = DEFAULT_CHUNK;
 
+    @Option(
+            names = "--unscored",
+            paramLabel = "N",
+            description = "First tokens of a context that are read but not predicted; what a store knows of them"
+                    + " is not read again (default: 1).")
+    private int unscored = 1;
+
     @Mixin
     private BudgetArguments budgets;
 
     @Mixin
     private DictionaryArguments dictionaries;
+
+    @Mixin
+    private StoreArguments store;
 
     @Mixin
     private OutputArguments output;
@@ -57,9 +69,16 @@ final class EvalPplCommand implements Runnable {
         try (CausalLm lm = CausalLm.load(folder);
                 SparseCaches caches = SparseCaches.open(lm, dictionaries)) {
             int context = text.context(model.maxContext(lm.config().maxPositions()));
+            Check.range("--unscored", unscored, 1, context - 1);
             int[] ids = text.ids(lm);
+            if (ids.length <= unscored) {
+                throw new InvalidInputException("--unscored %d: the text has %d tokens, so that none would be predicted"
+                        .formatted(unscored, ids.length));
+            }
+            options.validate(lm.config().attentionShape(), caches.dictionaries());
+            caches.useStore(store, options);
             PerplexityEvaluation evaluation =
-                    new PerplexityEvaluation(lm, List.of(caches.underTest(options)), context, chunk);
+                    new PerplexityEvaluation(lm, List.of(caches.underTest(options)), context, chunk, unscored);
             try (Progress progress = Progress.start("eval ppl", ids.length, "tokens", output.err())) {
                 PerplexityEvaluation.Result result =
                         evaluation.run(ids, done -> progress.at(done, "")).getFirst();
@@ -69,7 +88,11 @@ final class EvalPplCommand implements Runnable {
                         text.file().toString(),
                         caches.encoders().name(),
                         options,
-                        result));
+                        unscored,
+                        result,
+                        caches.known()
+                                .map(known -> StoreReport.of(
+                                        known, result.tokens(), result.restoredTokens(), result.restoredBlocks()))));
             }
         }
     }
@@ -81,7 +104,9 @@ final class EvalPplCommand implements Runnable {
             String text,
             String encoder,
             CacheOptions options,
-            PerplexityEvaluation.Result evaluation)
+            int unscored,
+            PerplexityEvaluation.Result evaluation,
+            Optional<StoreReport> store)
             implements Report {
         @Override
         public void print(PrintWriter out) {
@@ -91,6 +116,7 @@ final class EvalPplCommand implements Runnable {
             out.printf(
                     "budgets %s, window %d, sinks %d, encoder %s%n%n",
                     BudgetText.of(options), options.window(), options.sinks(), encoder);
+            store.ifPresent(reuse -> reuse.print(out));
             comparison(evaluation).print(out);
             out.println();
             CacheBytesTable.print(evaluation.bytes(), out);

@@ -143,7 +143,8 @@ final class GenerateCommand implements Runnable {
             try (SparseKvCache sparse = caches.newCache(options)) {
                 Generation generation = generate(generator, request, sparse);
                 Optional<StoreReport> reuse = caches.known()
-                        .map(known -> StoreReport.of(known, generation.promptTokens(), generation.reusedTokens()));
+                        .map(known -> StoreReport.of(
+                                known, generation.promptTokens(), generation.reusedTokens(), sparse.restoredBlocks()));
                 return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders(), reuse);
             }
         }

@@ -55,9 +55,9 @@ final class StoreArguments {
         Path folder = store.get();
         try {
             return Optional.of(
-                    Files.exists(folder.resolve(StoreManifest.NAME))
-                            ? ChronicleBlockStore.open(folder, profile, when)
-                            : ChronicleBlockStore.create(folder, profile, capacity.bytes(), when));
+                    Files.notExists(folder.resolve(StoreManifest.NAME))
+                            ? ChronicleBlockStore.create(folder, profile, capacity.bytes(), when)
+                            : ChronicleBlockStore.open(folder, profile, when));
         } catch (IOException e) {
             LOG.warn("{}: going on without the store ({})", folder, StoreFolder.reason(e));
             return Optional.empty();

@@ -170,10 +170,7 @@ final class StoreCommand {
         try (ChronicleBlockStore store = opening.open()) {
             output.emit(work.on(store));
         } catch (IOException e) {
-            throw new InvalidInputException(
-                    "%s: cannot be used (%s); choose a folder that can be read and written"
-                            .formatted(folder, StoreFolder.reason(e)),
-                    e);
+            throw new InvalidInputException(folder + ": cannot be used (" + StoreFolder.reason(e) + ")", e);
         }
     }
 

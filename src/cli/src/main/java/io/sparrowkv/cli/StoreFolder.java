@@ -12,7 +12,7 @@ final class StoreFolder {
     /** Why it cannot be used, in a few words. */
     static String reason(IOException e) {
         if (e instanceof AccessDeniedException) {
-            return "permission denied";
+            return "permission denied; choose a folder that can be read and written";
         }
         if (e instanceof FileAlreadyExistsException) {
             return "a file of that name is in the way";

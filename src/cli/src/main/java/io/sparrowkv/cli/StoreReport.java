@@ -1,6 +1,5 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.report.Quantities;
 import io.sparrowkv.store.chronicle.ChronicleBlockStore;
 import io.sparrowkv.store.chronicle.StoreCounters;
@@ -11,14 +10,12 @@ import java.io.PrintWriter;
  *
  * @param blocksReused blocks of 64 tokens, all layers, that were taken from it
  * @param tokensReused tokens that needed no prefill: those of the blocks, and the sinks before them
- * @param promptTokens tokens that were asked for
+ * @param promptTokens tokens that were to be read
  * @param counters what this run has seen of the store
  */
-record StoreReport(String folder, int blocksReused, int tokensReused, int promptTokens, StoreCounters counters) {
-    static StoreReport of(ChronicleBlockStore store, int promptTokens, int tokensReused) {
-        int sinks = store.manifest().profile().sinks();
-        int blocks = Math.max(0, tokensReused - sinks) / CodeBlockLayout.TOKENS;
-        return new StoreReport(store.folder().toString(), blocks, tokensReused, promptTokens, store.counters());
+record StoreReport(String folder, long blocksReused, long tokensReused, int promptTokens, StoreCounters counters) {
+    static StoreReport of(ChronicleBlockStore store, int promptTokens, long tokensReused, long blocksReused) {
+        return new StoreReport(store.folder().toString(), blocksReused, tokensReused, promptTokens, store.counters());
     }
 
     void print(PrintWriter out) {

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.llm.model.DenseKvCache;
+import io.sparrowkv.llm.model.KvCache;
 import io.sparrowkv.llm.model.Libtorch;
 import io.sparrowkv.llm.model.SparseKvCache;
 import java.util.ArrayList;
@@ -15,13 +16,15 @@ import java.util.function.IntConsumer;
 /**
  * Reads a text with the dense cache and with others at once, and compares what the model predicts: the dense reference is computed
  * once for all of them. The text streams as in generation: chunk by chunk, all layers coded at once, only window and sinks dense. It is
- * cut in contexts of equal length, each read from an empty cache; the first token of a context is not predicted.
+ * cut in contexts of equal length, each read from an empty cache; the first token of a context is not predicted, and more of them may
+ * be left out, whose codes a cache may then have from a store.
  */
 public final class PerplexityEvaluation {
     private final CausalLm model;
     private final List<CacheUnderTest> caches;
     private final int context;
     private final int chunk;
+    private final int unscored;
 
     /**
      * @param caches compared with the dense one
@@ -29,9 +32,15 @@ public final class PerplexityEvaluation {
      * @param chunk tokens that pass through the model at once; the result does not depend on it
      */
     public PerplexityEvaluation(CausalLm model, List<CacheUnderTest> caches, int context, int chunk) {
-        if (context < 2 || chunk < 1) {
-            throw new IllegalArgumentException("context " + context + ", chunk " + chunk);
+        this(model, caches, context, chunk, 1);
+    }
+
+    /** @param unscored first tokens of a context that are not predicted, fewer than it has; at least 1 */
+    public PerplexityEvaluation(CausalLm model, List<CacheUnderTest> caches, int context, int chunk, int unscored) {
+        if (context < 2 || chunk < 1 || unscored < 1 || unscored >= context) {
+            throw new IllegalArgumentException("context %d, chunk %d, unscored %d".formatted(context, chunk, unscored));
         }
+        this.unscored = unscored;
         this.model = model;
         this.caches = List.copyOf(caches);
         this.context = context;
@@ -50,6 +59,10 @@ public final class PerplexityEvaluation {
         for (int from = 0; from < ids.length; from += context) {
             int[] window = Arrays.copyOfRange(ids, from, Math.min(ids.length, from + context));
             int before = from;
+            if (window.length <= unscored) {
+                progress.accept(ids.length);
+                break; // too short to predict anything
+            }
             read(window, totals, done -> progress.accept(before + done));
         }
         return totals.stream().map(total -> total.result(ids.length)).toList();
@@ -62,7 +75,17 @@ public final class PerplexityEvaluation {
             for (CacheUnderTest cache : caches) {
                 opened.add(cache.open().get());
             }
-            for (int from = 0; from < ids.length; from += chunk) {
+            int given = unscored - 1; // the logits after the next token are the first that count
+            readGiven(ids, 0, given, dense);
+            for (int i = 0; i < opened.size(); i++) {
+                SparseKvCache cache = opened.get(i);
+                long started = System.nanoTime();
+                int restored = cache.restore(ids, given);
+                readGiven(ids, restored, given, cache);
+                totals.get(i).sparseNanos += System.nanoTime() - started;
+                totals.get(i).restored(restored, cache.restoredBlocks());
+            }
+            for (int from = given; from < ids.length; from += chunk) {
                 int to = Math.min(ids.length, from + chunk);
                 int[] tokens = Arrays.copyOfRange(ids, from, to);
                 int[] targets = Arrays.copyOfRange(ids, from + 1, Math.min(ids.length, to + 1));
@@ -85,11 +108,19 @@ public final class PerplexityEvaluation {
         }
     }
 
+    private void readGiven(int[] ids, int start, int given, KvCache cache) {
+        for (int from = start; from < given; from += chunk) {
+            model.read(Arrays.copyOfRange(ids, from, Math.min(given, from + chunk)), cache);
+        }
+    }
+
     /**
      * What an evaluation found of one cache.
      *
      * @param name of the cache
-     * @param tokens tokens read
+     * @param tokens tokens of the text
+     * @param restoredTokens those that the cache had from a store, and that were not read
+     * @param restoredBlocks blocks of tokens that came from the store
      * @param context tokens of a context
      * @param comparison dense (reference) against the cache (candidate)
      * @param layerErrors squared error of each layer's attention outputs by the square of the dense ones; what earlier layers did
@@ -101,6 +132,8 @@ public final class PerplexityEvaluation {
     public record Result(
             String name,
             int tokens,
+            long restoredTokens,
+            long restoredBlocks,
             int context,
             LogitsComparison.Summary comparison,
             List<Double> layerErrors,
@@ -116,6 +149,8 @@ public final class PerplexityEvaluation {
         private CacheBytes bytes = CacheBytes.NONE;
         private long denseNanos;
         private long sparseNanos;
+        private long restoredTokens;
+        private long restoredBlocks;
 
         Totals(CacheUnderTest cache) {
             name = cache.name();
@@ -135,6 +170,11 @@ public final class PerplexityEvaluation {
             }
         }
 
+        void restored(int tokens, int blocks) {
+            restoredTokens += tokens;
+            restoredBlocks += blocks;
+        }
+
         void add(CacheBytes more) {
             bytes = bytes.plus(more);
         }
@@ -143,12 +183,14 @@ public final class PerplexityEvaluation {
             return new Result(
                     name,
                     tokens,
+                    restoredTokens,
+                    restoredBlocks,
                     context,
                     comparison.summary(),
                     errors.relative(),
                     bytes,
                     tokens / (denseNanos / 1e9),
-                    tokens / (sparseNanos / 1e9));
+                    (tokens - restoredTokens) / (sparseNanos / 1e9));
         }
     }
 }

@@ -15,10 +15,15 @@ import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.store.ArrowBlockStore;
+import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import io.sparrowkv.store.chronicle.Sync;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -92,15 +97,46 @@ class PerplexityEvaluationTest {
         return evaluation(options, chunk).run(ids(), done -> {}).getFirst();
     }
 
+    @Test
+    void knownTokensThatAreNotScoredNeedNotBeRead(@TempDir Path folder) throws IOException {
+        CacheOptions options = OPTIONS.withSinks(4);
+        int unscored = 4 + 3 * 64 + 10;
+        PerplexityEvaluation.Result all = evaluation(options, 64, unscored, Optional.empty())
+                .run(ids(), done -> {})
+                .getFirst();
+        assertThat(all.comparison().predicted()).isEqualTo(2 * (CONTEXT - unscored));
+        try (ChronicleBlockStore known = ChronicleBlockStore.create(
+                folder,
+                options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), dictionaries),
+                64 << 20,
+                Sync.CLOSE)) {
+            for (int restored : new int[] {0, 2 * (4 + 3 * 64)}) {
+                PerplexityEvaluation.Result result = evaluation(options, 64, unscored, Optional.of(known))
+                        .run(ids(), done -> {})
+                        .getFirst();
+                assertThat(result.restoredTokens()).isEqualTo(restored);
+                assertThat(result.comparison().predicted())
+                        .isEqualTo(all.comparison().predicted());
+                assertThat(result.comparison().candidateNll())
+                        .isCloseTo(all.comparison().candidateNll(), within(1e-4));
+                assertThat(result.comparison().meanKl())
+                        .isCloseTo(all.comparison().meanKl(), within(1e-4));
+            }
+        }
+    }
+
     private static PerplexityEvaluation evaluation(CacheOptions options, int chunk) {
-        return new PerplexityEvaluation(
-                lm,
-                List.of(new CacheUnderTest(
-                        "sparse",
-                        () -> new SparseKvCache(new SparseCache(
-                                lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options)))),
-                CONTEXT,
-                chunk);
+        return evaluation(options, chunk, 1, Optional.empty());
+    }
+
+    private static PerplexityEvaluation evaluation(
+            CacheOptions options, int chunk, int unscored, Optional<ChronicleBlockStore> known) {
+        Supplier<SparseKvCache> caches = () -> {
+            SparseCache cache =
+                    new SparseCache(lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options);
+            return known.isPresent() ? new SparseKvCache(cache, known.get()) : new SparseKvCache(cache);
+        };
+        return new PerplexityEvaluation(lm, List.of(new CacheUnderTest("sparse", caches)), CONTEXT, chunk, unscored);
     }
 
     /** Two and a half contexts. */

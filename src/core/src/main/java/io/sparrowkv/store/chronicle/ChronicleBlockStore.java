@@ -9,7 +9,6 @@ import io.sparrowkv.store.BlockLease;
 import io.sparrowkv.store.BlockStore;
 import io.sparrowkv.store.StoreStatistics;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,11 +16,6 @@ import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.LongAdder;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -43,49 +37,22 @@ import org.slf4j.LoggerFactory;
  */
 public final class ChronicleBlockStore implements BlockStore {
     private static final Logger LOG = LoggerFactory.getLogger(ChronicleBlockStore.class);
-    private static final long SYNC_MILLIS = 1000;
-
-    /** Prefixes that go beyond those that must, so that not every put evicts. */
-    private static final long EVICTED_SHARE = 32;
 
     private final Path folder;
     private final StoreManifest manifest;
-    private final Sync sync;
     private final OwnerFile owner;
     private final MapFiles files;
-    private final Eviction eviction;
-    private final long salt;
-    private final CodeBlockLayout[][] layouts;
-    private final Set<Long> emptied = ConcurrentHashMap.newKeySet();
-    private final LongAdder hits = new LongAdder();
-    private final LongAdder misses = new LongAdder();
-    private final LongAdder damaged = new LongAdder();
-    private final LongAdder written = new LongAdder();
-    private final LongAdder evictedPrefixes = new LongAdder();
-    private final LongAdder evictedBytes = new LongAdder();
-    private final LongAdder rejected = new LongAdder();
-    private final CountDownLatch closing = new CountDownLatch(1);
-    private final Thread syncing;
-    private volatile boolean closed;
+    private final Forcing forcing;
+    private final StoreParts parts;
+    private boolean closed;
 
-    private ChronicleBlockStore(Path folder, StoreManifest manifest, Sync sync, OwnerFile owner, MapFiles files) {
+    private ChronicleBlockStore(Path folder, Sync sync, OwnerFile owner, MapFiles files) {
         this.folder = folder;
-        this.manifest = manifest;
-        this.sync = sync;
+        this.manifest = files.manifest();
         this.owner = owner;
         this.files = files;
-        StoreProfile profile = manifest.profile();
-        salt = profile.salt();
-        eviction = new Eviction(files, owner, profile.layers());
-        layouts = new CodeBlockLayout[profile.layers()][];
-        for (int layer = 0; layer < layouts.length; layer++) {
-            layouts[layer] = new CodeBlockLayout[] {
-                profile.layout(layer, VectorKind.KEY), profile.layout(layer, VectorKind.VALUE)
-            };
-        }
-        syncing = sync == Sync.INTERVAL
-                ? Thread.ofPlatform().daemon().name("sparrow-store-sync").start(this::forceEverySecond)
-                : null;
+        forcing = new Forcing(folder, files, sync);
+        parts = new StoreParts(folder, files, owner, forcing);
     }
 
     /**
@@ -141,7 +108,7 @@ public final class ChronicleBlockStore implements BlockStore {
             boolean alone = owner.alone();
             files = opener.open(owner);
             owner.enter(alone, files.describe());
-            return new ChronicleBlockStore(folder, files.manifest(), sync, owner, files);
+            return new ChronicleBlockStore(folder, sync, owner, files);
         } catch (IOException | RuntimeException | Error e) {
             if (files != null) {
                 files.close();
@@ -167,7 +134,7 @@ public final class ChronicleBlockStore implements BlockStore {
      * @param most tokens that need not be read again if they are known; the logits after the others are wanted
      */
     public StoredSequence sequence(int[] tokens, int most) {
-        return new StoredSequence(this, tokens, most);
+        return new StoredSequence(parts, tokens, most);
     }
 
     /** Looks up a prompt: all of it but the last token, whose logits are wanted, may be known. */
@@ -185,56 +152,51 @@ public final class ChronicleBlockStore implements BlockStore {
     @Override
     public void put(BlockKey key, CodeBlockLayout layout, MemorySegment body) {
         requireLayout(key.site(), layout, body);
-        if (!owner.pin(key.prefix())) {
+        long prefix = key.prefix();
+        if (!parts.pin(prefix)) {
             throw new InvalidInputException(folder + ": the block's prefix is being evicted by another process");
         }
         try {
-            boolean kept = files.prefixes.contains(key.prefix(), 0)
-                    || addPrefix(key.prefix(), 0, PrefixRecord.ANONYMOUS, new int[0], 0, 0, System.currentTimeMillis());
-            if (!kept || !putBlock(key.prefix(), layout, body)) {
+            boolean kept = parts.knows(prefix)
+                    || parts.addPrefix(prefix, 0, PrefixRecord.ANONYMOUS, new int[0], 0, 0, System.currentTimeMillis());
+            if (!kept || !parts.putBlock(prefix, layout, body)) {
                 throw new InvalidInputException(
                         "%s: the store is full and all of it is in use; make a larger one".formatted(folder));
             }
         } finally {
-            unpin(key.prefix());
+            parts.unpin(prefix);
         }
     }
 
     @Override
     public Optional<BlockLease> get(BlockKey key) {
-        if (!owner.pin(key.prefix())) {
-            misses.increment();
+        if (!parts.pin(key.prefix())) {
+            parts.miss();
             return Optional.empty();
         }
-        MemorySegment body = block(key.prefix(), layout(key.site()));
+        CodeBlockLayout layout = parts.layout(key.site());
+        MemorySegment body = parts.block(key.prefix(), layout);
         if (body == null) {
-            unpin(key.prefix());
+            parts.unpin(key.prefix());
             return Optional.empty();
         }
-        return Optional.of(new Lease(key.prefix(), layout(key.site()), body));
+        return Optional.of(new Lease(key.prefix(), layout, body));
     }
 
     @Override
     public boolean contains(BlockKey key) {
-        MemorySegment slot = files.blocks.find(key.prefix(), key.site().layer());
-        return slot != null && BlockSlot.has(slot, part(key.site()));
+        return parts.hasBlock(key.prefix(), key.site());
     }
 
     @Override
     public boolean remove(BlockKey key) {
-        if (!owner.pin(key.prefix())) {
+        if (!parts.pin(key.prefix())) {
             return false;
         }
         try {
-            MemorySegment slot = files.blocks.find(key.prefix(), key.site().layer());
-            if (slot == null || !BlockSlot.has(slot, part(key.site()))) {
-                return false;
-            }
-            BlockSlot.drop(slot, part(key.site()));
-            emptied.add(key.prefix());
-            return true;
+            return parts.dropBlock(key.prefix(), key.site());
         } finally {
-            unpin(key.prefix());
+            parts.unpin(key.prefix());
         }
     }
 
@@ -268,14 +230,12 @@ public final class ChronicleBlockStore implements BlockStore {
 
     /** What this process has seen since it opened the store. */
     public StoreCounters counters() {
-        return new StoreCounters(
-                hits.sum(),
-                misses.sum(),
-                damaged.sum(),
-                written.sum(),
-                evictedPrefixes.sum(),
-                evictedBytes.sum(),
-                rejected.sum());
+        return parts.counters();
+    }
+
+    /** Evicts up to {@code prefixes} prefixes, the least recently used; returns how many it could. */
+    public long evict(long prefixes) {
+        return parts.evict(prefixes);
     }
 
     /** Bytes of the map files on disk. */
@@ -301,10 +261,7 @@ public final class ChronicleBlockStore implements BlockStore {
         }
         closed = true;
         try {
-            if (syncing != null) {
-                closing.countDown();
-                syncing.join();
-            }
+            forcing.end();
             owner.beginClosing();
             files.force();
             List<OwnerFile.Seal> described = files.describe();
@@ -322,197 +279,21 @@ public final class ChronicleBlockStore implements BlockStore {
         }
     }
 
-    MapFiles files() {
-        return files;
+    StoreParts parts() {
+        return parts;
     }
 
     OwnerFile owner() {
         return owner;
     }
 
-    long salt() {
-        return salt;
-    }
-
-    CodeBlockLayout layout(Site site) {
-        return layouts[site.layer()][part(site)];
-    }
-
-    /** Evicts up to {@code prefixes} prefixes; returns how many it could. */
-    public long evict(long prefixes) {
-        Eviction.Freed freed = eviction.prefixes(prefixes);
-        evictedPrefixes.add(freed.prefixes());
-        evictedBytes.add(freed.bytes());
-        if (freed.prefixes() > 0) {
-            LOG.debug("{}: evicted {} prefixes, {} bytes", folder, freed.prefixes(), freed.bytes());
-        }
-        return freed.prefixes();
-    }
-
-    /** Ends a pin, and clears away what was removed while it lasted. */
-    void unpin(long prefix) {
-        if (owner.unpin(prefix) && emptied.remove(prefix)) {
-            clearAway(prefix);
-        }
-    }
-
-    /** Adds a prefix, which the caller has pinned; false when there is no room for its blocks. */
-    boolean addPrefix(long prefix, long parent, int end, int[] tokens, int from, int to, long used) {
-        int layers = layouts.length;
-        boolean room = files.prefixes.count() < manifest.prefixSlots()
-                && files.blocks.count() + layers <= manifest.blockSlots();
-        if (!room && evict(1 + manifest.prefixSlots() / EVICTED_SHARE) == 0) {
-            rejected.increment();
-            return false;
-        }
-        return retryingWithRoom(() -> files.prefixes.write(
-                prefix, 0, (record, fresh) -> PrefixRecord.write(record, parent, end, tokens, from, to, used)));
-    }
-
-    /** Keeps a block of a prefix that is pinned and known; false when there is no room for it. */
-    boolean putBlock(long prefix, CodeBlockLayout layout, MemorySegment body) {
-        int layer = layout.site().layer();
-        return putPart(files.blocks, prefix, layer, part(layout.site()), offset(layout), body);
-    }
-
-    /** A block of a pinned prefix where it lies, checked; null when it is missing or damaged. */
-    MemorySegment block(long prefix, CodeBlockLayout layout) {
-        int layer = layout.site().layer();
-        return part(files.blocks, prefix, layer, part(layout.site()), offset(layout), layout.byteSize());
-    }
-
-    /** Keeps dense vectors of a pinned prefix, {@code [tokens, kvHeads, dHead]}; false when there is no room for them. */
-    boolean putDense(long prefix, int layer, VectorKind kind, MemorySegment vectors) {
-        if (files.dense.count() + layouts.length > manifest.denseSlots()) {
-            eviction.dense(2L * layouts.length);
-        }
-        return putPart(files.dense, prefix, layer, kind.ordinal(), denseOffset(kind), vectors);
-    }
-
-    /** Dense vectors of a pinned prefix where they lie, checked; null when they are missing or damaged. */
-    MemorySegment dense(long prefix, int layer, VectorKind kind, int tokens) {
-        long bytes = (long) tokens
-                * manifest.profile().kvHeads()
-                * manifest.profile().dHead()
-                * Float.BYTES;
-        return part(files.dense, prefix, layer, kind.ordinal(), denseOffset(kind), bytes);
-    }
-
-    /** Whether dense vectors are there, right or not. */
-    boolean hasDense(long prefix, int layer, VectorKind kind) {
-        MemorySegment slot = files.dense.find(prefix, layer);
-        return slot != null && BlockSlot.has(slot, kind.ordinal());
-    }
-
-    private boolean putPart(SlotFile file, long prefix, int layer, int part, long offset, MemorySegment body) {
-        boolean done = retryingWithRoom(() -> file.write(prefix, layer, (slot, fresh) -> {
-            if (fresh) {
-                BlockSlot.clear(slot, prefix, layer);
-            }
-            if (!BlockSlot.check(slot, part, offset, body.byteSize(), owner.epoch())) {
-                BlockSlot.write(slot, part, offset, body, owner.epoch());
-            }
-        }));
-        if (!done) {
-            rejected.increment();
-            return false;
-        }
-        written.increment();
-        if (sync == Sync.ALWAYS) {
-            try {
-                files.force();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }
-        return true;
-    }
-
-    /** Hashing is uneven: a map may lack room for one key while it has room for others. */
-    private boolean retryingWithRoom(Attempt attempt) {
-        return attempt.succeeds() || evict(1 + manifest.prefixSlots() / EVICTED_SHARE) > 0 && attempt.succeeds();
-    }
-
-    private interface Attempt {
-        boolean succeeds();
-    }
-
-    private MemorySegment part(SlotFile file, long prefix, int layer, int part, long offset, long bytes) {
-        MemorySegment slot = file.find(prefix, layer);
-        if (slot == null || !BlockSlot.has(slot, part)) {
-            misses.increment();
-            return null;
-        }
-        if (BlockSlot.prefix(slot) != prefix || !BlockSlot.check(slot, part, offset, bytes, owner.epoch())) {
-            BlockSlot.drop(slot, part);
-            damaged.increment();
-            misses.increment();
-            LOG.warn("{}: a damaged block of layer {} was dropped", folder, layer);
-            return null;
-        }
-        hits.increment();
-        return slot.asSlice(offset, bytes);
-    }
-
-    /** Gives up the room of slots that have lost all their parts, and their prefix if it has no tokens. */
-    private void clearAway(long prefix) {
-        var claim = owner.claim(prefix);
-        if (claim == null) {
-            return; // another process reads it; eviction will find it
-        }
-        try {
-            boolean some = false;
-            for (int layer = 0; layer < layouts.length; layer++) {
-                MemorySegment slot = files.blocks.find(prefix, layer);
-                if (slot != null && !BlockSlot.has(slot, 0) && !BlockSlot.has(slot, 1)) {
-                    files.blocks.remove(prefix, layer);
-                } else {
-                    some |= slot != null;
-                }
-            }
-            MemorySegment record = files.prefixes.find(prefix, 0);
-            if (!some && record != null && PrefixRecord.end(record) == PrefixRecord.ANONYMOUS) {
-                files.prefixes.remove(prefix, 0);
-            }
-        } finally {
-            owner.release(claim);
-        }
-    }
-
-    private static int part(Site site) {
-        return site.kind().ordinal();
-    }
-
-    long offset(CodeBlockLayout layout) {
-        int layer = layout.site().layer();
-        return BlockSlot.HEADER_BYTES + (part(layout.site()) == 0 ? 0 : layouts[layer][0].byteSize());
-    }
-
-    long denseOffset(VectorKind kind) {
-        long vectors = (files.dense.slotBytes() - BlockSlot.HEADER_BYTES) / 2;
-        return BlockSlot.HEADER_BYTES + kind.ordinal() * vectors;
-    }
-
     private void requireLayout(Site site, CodeBlockLayout layout, MemorySegment body) {
-        if (site.layer() >= layouts.length
+        if (site.layer() >= manifest.profile().layers()
                 || site.head() != Site.ALL_HEADS
-                || !layout.equals(layout(site))
+                || !layout.equals(parts.layout(site))
                 || body.byteSize() != layout.byteSize()) {
             throw new IllegalArgumentException(
                     "%s, %d bytes, where the store has %s".formatted(layout, body.byteSize(), manifest.profile()));
-        }
-    }
-
-    private void forceEverySecond() {
-        try {
-            // Not an interrupt: that would close the files' channels.
-            while (!closing.await(SYNC_MILLIS, TimeUnit.MILLISECONDS)) {
-                files.force();
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        } catch (IOException e) {
-            LOG.warn("{}: cannot be forced to disk ({})", folder, e.getMessage());
         }
     }
 
@@ -547,7 +328,7 @@ public final class ChronicleBlockStore implements BlockStore {
 
         @Override
         public void close() {
-            unpin(prefix);
+            parts.unpin(prefix);
         }
     }
 }

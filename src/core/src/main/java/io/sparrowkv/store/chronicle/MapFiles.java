@@ -1,9 +1,9 @@
 package io.sparrowkv.store.chronicle;
 
-import io.sparrowkv.io.InvalidInputException;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import net.openhft.chronicle.hash.impl.util.jna.PosixFallocate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -27,6 +28,7 @@ final class MapFiles implements AutoCloseable {
     final SlotFile dense;
     private final StoreManifest manifest;
     private final List<FileChannel> channels = new ArrayList<>();
+    private final List<Long> lengths = new ArrayList<>();
 
     private MapFiles(StoreManifest manifest, List<SlotFile> files) throws IOException {
         this.manifest = manifest;
@@ -35,7 +37,9 @@ final class MapFiles implements AutoCloseable {
         dense = files.get(2);
         try {
             for (SlotFile file : files) {
-                channels.add(FileChannel.open(file.file(), StandardOpenOption.WRITE));
+                FileChannel channel = FileChannel.open(file.file(), StandardOpenOption.WRITE);
+                channels.add(channel);
+                lengths.add(channel.size());
             }
         } catch (IOException e) {
             close();
@@ -47,9 +51,11 @@ final class MapFiles implements AutoCloseable {
     static MapFiles create(Path folder, StoreProfile profile, long capacity) throws IOException {
         long free = Files.getFileStore(folder).getUsableSpace();
         if (free < capacity) {
-            throw new InvalidInputException(
-                    "%s: a store of %d bytes does not fit, %d are free; choose a smaller capacity"
-                            .formatted(folder, capacity, free));
+            throw new FileSystemException(
+                    folder.toString(),
+                    null,
+                    "a store of %d bytes does not fit, %d are free; give it a smaller capacity"
+                            .formatted(capacity, free));
         }
         double overhead = StoreManifest.MAP_OVERHEAD;
         while (true) {
@@ -86,9 +92,17 @@ final class MapFiles implements AutoCloseable {
      */
     static MapFiles open(Path folder, StoreManifest manifest, OwnerFile owner) throws IOException {
         if (!owner.alone()) {
+            for (int i = 0; i < owner.seals().size(); i++) {
+                if (Files.size(folder.resolve(NAMES.get(i)))
+                        < owner.seals().get(i).length()) {
+                    throw new FileSystemException(
+                            folder.toString(), null, NAMES.get(i) + " was cut while another process has it open");
+                }
+            }
             return open(folder, manifest, SlotFile.Opening.OPEN);
         }
         if (owner.clean() && asSealed(folder, owner.seals())) {
+            reserve(folder, owner.seals());
             return open(folder, manifest, SlotFile.Opening.OPEN);
         }
         LOG.warn(
@@ -98,8 +112,8 @@ final class MapFiles implements AutoCloseable {
                         ? "the store was damaged since it was closed"
                         : "the store was not closed in order by its last owner, " + owner.lastOwner());
         MapFiles files;
+        reserve(folder, owner.seals());
         try {
-            lengthen(folder, owner.seals());
             files = open(folder, manifest, SlotFile.Opening.RECOVER);
             files.sweep();
         } catch (IOException | RuntimeException | InternalError e) {
@@ -128,6 +142,15 @@ final class MapFiles implements AutoCloseable {
             seals.add(new OwnerFile.Seal(seal.length(), seal.structure(), checksum));
         }
         return seals;
+    }
+
+    /** @throws IOException when somebody has cut a file: reading past the end of a mapped one would end the process */
+    void requireWhole() throws IOException {
+        for (int i = 0; i < channels.size(); i++) {
+            if (channels.get(i).size() < lengths.get(i)) {
+                throw new IOException(NAMES.get(i) + " was cut while it is open");
+            }
+        }
     }
 
     /** Forces what was written to the disk. */
@@ -195,13 +218,22 @@ final class MapFiles implements AutoCloseable {
         return true;
     }
 
-    /** Gives cut files their length back, since the map would be mapped past their end. */
-    private static void lengthen(Path folder, List<OwnerFile.Seal> seals) throws IOException {
+    /**
+     * Gives cut files their length back, since the map would be mapped past their end, and files with holes their room: a full disk
+     * shows here, as an error, and not when a mapped page is written, which would end the process.
+     */
+    private static void reserve(Path folder, List<OwnerFile.Seal> seals) throws IOException {
         for (int i = 0; i < seals.size(); i++) {
-            try (RandomAccessFile file =
-                    new RandomAccessFile(folder.resolve(NAMES.get(i)).toFile(), "rw")) {
-                if (file.length() < seals.get(i).length()) {
-                    file.setLength(seals.get(i).length());
+            Path path = folder.resolve(NAMES.get(i));
+            try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
+                long length = Math.max(file.length(), seals.get(i).length());
+                try {
+                    PosixFallocate.fallocate(file.getFD(), 0, length);
+                } catch (IOException e) {
+                    throw new FileSystemException(
+                            path.toString(),
+                            null,
+                            "the disk has no room for the %d bytes of %s".formatted(length, path.getFileName()));
                 }
             }
         }

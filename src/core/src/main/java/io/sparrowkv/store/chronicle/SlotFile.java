@@ -73,6 +73,7 @@ final class SlotFile implements AutoCloseable {
                 .constantKeySizeBySample(new byte[KEY_BYTES])
                 .constantValueSizeBySample(new byte[Math.toIntExact(slotBytes)])
                 .entryAndValueOffsetAlignment(ALIGNMENT)
+                .allowSegmentTiering(false) // the file would grow beyond its capacity when a segment is full
                 .checksumEntries(false)
                 .putReturnsNull(true)
                 .removeReturnsNull(true)

@@ -4,7 +4,6 @@ import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.io.AtomicFile;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
-import io.sparrowkv.store.BlockKey;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.WritableByteChannel;
@@ -71,7 +70,7 @@ public final class StoreExport implements AutoCloseable {
 
     private record Node(long prefix, long parent, int end, long used, int[] tokens) {}
 
-    private final ChronicleBlockStore store;
+    private final StoreParts parts;
     private final StoreProfile profile;
     private final BufferAllocator allocator = new RootAllocator();
     private final VectorSchemaRoot root;
@@ -85,7 +84,7 @@ public final class StoreExport implements AutoCloseable {
     private long denseWritten;
 
     private StoreExport(ChronicleBlockStore store, WritableByteChannel out, Form form, Compression compression) {
-        this.store = store;
+        parts = store.parts();
         profile = store.manifest().profile();
         root = VectorSchemaRoot.create(ExportSchema.of(profile), allocator);
         columns = new ExportRow(root);
@@ -121,11 +120,11 @@ public final class StoreExport implements AutoCloseable {
     private Result run(AtomicFile target) throws IOException {
         writer.start();
         for (Node node : inOrder()) {
-            if (store.owner().pin(node.prefix)) {
+            if (parts.pin(node.prefix)) {
                 try {
                     write(node);
                 } finally {
-                    store.unpin(node.prefix);
+                    parts.unpin(node.prefix);
                 }
             }
         }
@@ -142,7 +141,7 @@ public final class StoreExport implements AutoCloseable {
     /** The prefixes, each after the one before it, and those of a text together. */
     private List<Node> inOrder() {
         Map<Long, Node> nodes = new HashMap<>();
-        store.files().prefixes.forEach((prefix, slot, record) -> {
+        parts.files().prefixes.forEach((prefix, slot, record) -> {
             if (PrefixRecord.intact(record)) {
                 nodes.put(
                         prefix,
@@ -182,8 +181,8 @@ public final class StoreExport implements AutoCloseable {
             columns.write(rows, node.prefix, node.parent, node.end, node.tokens, node.used, layer);
             for (VectorKind kind : VectorKind.values()) {
                 CodeBlockLayout layout = profile.layout(layer, kind);
-                if (store.contains(new BlockKey(node.prefix, Site.of(layer, kind)))) {
-                    MemorySegment body = store.block(node.prefix, layout);
+                if (parts.hasBlock(node.prefix, Site.of(layer, kind))) {
+                    MemorySegment body = parts.block(node.prefix, layout);
                     if (body != null) {
                         columns.writeCodes(
                                 rows,
@@ -193,8 +192,8 @@ public final class StoreExport implements AutoCloseable {
                         blocksWritten++;
                     }
                 }
-                if (store.hasDense(node.prefix, layer, kind)) {
-                    MemorySegment vectors = store.dense(node.prefix, layer, kind, dense);
+                if (parts.hasDense(node.prefix, layer, kind)) {
+                    MemorySegment vectors = parts.dense(node.prefix, layer, kind, dense);
                     if (vectors != null) {
                         columns.writeDense(rows, kind, vectors);
                         denseWritten++;

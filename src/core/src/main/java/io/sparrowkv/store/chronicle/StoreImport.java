@@ -47,7 +47,7 @@ public final class StoreImport implements AutoCloseable {
      */
     public record Result(long prefixes, long blocks, long dense, long leftOut) {}
 
-    private final ChronicleBlockStore store;
+    private final StoreParts parts;
     private final StoreProfile profile;
     private final Path path;
     private final Arena arena = Arena.ofConfined();
@@ -61,7 +61,7 @@ public final class StoreImport implements AutoCloseable {
     private long leftOut;
 
     private StoreImport(ChronicleBlockStore store, Path path) {
-        this.store = store;
+        parts = store.parts();
         this.path = path;
         profile = store.manifest().profile();
         body = arena.allocate(StoreManifest.blockSlotBytes(profile), CodeBlockLayout.ALIGNMENT);
@@ -128,12 +128,12 @@ public final class StoreImport implements AutoCloseable {
             if (columns.hasCodes(row, kind)) {
                 CodeBlockLayout layout = profile.layout(layer, kind);
                 unpack(layout, columns.indices(row, kind), columns.coefficients(row, kind));
-                blocks += store.putBlock(current, layout, body.asSlice(0, layout.byteSize())) ? 1 : 0;
+                blocks += parts.putBlock(current, layout, body.asSlice(0, layout.byteSize())) ? 1 : 0;
             }
             if (columns.hasDense(row, kind)) {
                 MemorySegment vectors = columns.dense(row, kind);
                 requireDense(columns.end(row), vectors);
-                dense += store.putDense(current, layer, kind, vectors) ? 1 : 0;
+                dense += parts.putDense(current, layer, kind, vectors) ? 1 : 0;
             }
         }
     }
@@ -147,7 +147,7 @@ public final class StoreImport implements AutoCloseable {
         int end = columns.end(row);
         int[] tokens = columns.tokens(row);
         requirePrefix(parent, end, tokens);
-        if (!store.owner().pin(current)) {
+        if (!parts.pin(current)) {
             leftOut++;
             return;
         }
@@ -161,28 +161,27 @@ public final class StoreImport implements AutoCloseable {
     }
 
     private boolean add(long parent, int end, int[] tokens, long used) {
-        MemorySegment record = store.files().prefixes.find(current, 0);
+        MemorySegment record = parts.record(current);
         if (record != null && PrefixRecord.matches(record, parent, end, tokens, 0, tokens.length)) {
             return true;
         }
         if (parent == 0) {
-            return store.addPrefix(current, parent, end, tokens, 0, tokens.length, used);
+            return parts.addPrefix(current, parent, end, tokens, 0, tokens.length, used);
         }
-        if (!store.owner().pin(parent)) { // else it could be evicted to make room for what follows it
+        if (!parts.pin(parent)) { // else it could be evicted to make room for what follows it
             return false;
         }
         try {
-            return store.files().prefixes.contains(parent, 0)
-                    && store.addPrefix(current, parent, end, tokens, 0, tokens.length, used);
+            return parts.knows(parent) && parts.addPrefix(current, parent, end, tokens, 0, tokens.length, used);
         } finally {
-            store.unpin(parent);
+            parts.unpin(parent);
         }
     }
 
     private void end() {
         if (pinned) {
             pinned = false;
-            store.unpin(current);
+            parts.unpin(current);
         }
     }
 
@@ -199,7 +198,7 @@ public final class StoreImport implements AutoCloseable {
                         && blocksBefore % CodeBlockLayout.TOKENS == 0
                         && (blocksBefore == 0) == (parent == 0),
                 "%d tokens up to %d".formatted(tokens.length, end));
-        long hash = parent == 0 ? store.salt() : parent;
+        long hash = parent == 0 ? parts.salt() : parent;
         for (int token : tokens) {
             hash = BlockKey.chain(hash, token);
         }

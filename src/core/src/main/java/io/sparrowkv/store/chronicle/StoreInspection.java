@@ -41,9 +41,10 @@ public final class StoreInspection {
 
     /** Lists the sequences, the most recently used first. */
     public static List<Sequence> sequences(ChronicleBlockStore store) {
+        StoreParts parts = store.parts();
         record Node(long parent, int end, long used, int[] tokens) {}
         Map<Long, Node> nodes = new HashMap<>();
-        store.files().prefixes.forEach((prefix, slot, record) -> {
+        parts.files().prefixes.forEach((prefix, slot, record) -> {
             if (PrefixRecord.intact(record)) {
                 nodes.put(
                         prefix,
@@ -81,10 +82,10 @@ public final class StoreInspection {
             int layers = store.manifest().profile().layers();
             int slots = 0;
             for (int layer = 0; layer < layers; layer++) {
-                slots += store.files().blocks.contains(prefix, layer) ? 1 : 0;
+                slots += parts.files().blocks.contains(prefix, layer) ? 1 : 0;
             }
             boolean resumable = store.manifest().profile().denseBlocks() == 0
-                    || store.files().dense.contains(prefix, layers - 1);
+                    || parts.files().dense.contains(prefix, layers - 1);
             sequences.add(new Sequence(prefix, Math.max(0, node.end()), node.used(), slots, resumable, first));
         });
         sequences.sort(Comparator.comparingLong(Sequence::usedMillis)
@@ -96,18 +97,19 @@ public final class StoreInspection {
 
     /** Checks every checksum, whether it was looked at before or not, and drops what is wrong. */
     public static Verification verify(ChronicleBlockStore store) {
+        StoreParts parts = store.parts();
         StoreProfile profile = store.manifest().profile();
         long[] right = new long[3];
         long[] damaged = {0};
-        store.files().blocks.forEach((prefix, layer, slot) -> {
+        parts.files().blocks.forEach((prefix, layer, slot) -> {
             for (VectorKind kind : VectorKind.values()) {
-                CodeBlockLayout layout = store.layout(Site.of((int) layer, kind));
-                check(slot, prefix, kind, store.offset(layout), layout.byteSize(), right, 0, damaged);
+                CodeBlockLayout layout = parts.layout(Site.of((int) layer, kind));
+                check(slot, prefix, kind, parts.offset(layout), layout.byteSize(), right, 0, damaged);
             }
         });
         long vector = (long) profile.kvHeads() * profile.dHead() * Float.BYTES;
         Set<Long> roots = new HashSet<>();
-        store.files().prefixes.forEach((prefix, slot, record) -> {
+        parts.files().prefixes.forEach((prefix, slot, record) -> {
             if (PrefixRecord.intact(record)) {
                 right[2]++;
             } else {
@@ -117,10 +119,10 @@ public final class StoreInspection {
                 roots.add(prefix);
             }
         });
-        store.files().dense.forEach((prefix, layer, slot) -> {
+        parts.files().dense.forEach((prefix, layer, slot) -> {
             long tokens = roots.contains(prefix) ? profile.sinks() : CodeBlockLayout.TOKENS;
             for (VectorKind kind : VectorKind.values()) {
-                check(slot, prefix, kind, store.denseOffset(kind), tokens * vector, right, 1, damaged);
+                check(slot, prefix, kind, parts.denseOffset(kind), tokens * vector, right, 1, damaged);
             }
         });
         return new Verification(right[0], right[1], right[2], damaged[0]);

@@ -6,6 +6,7 @@ import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.VectorKind;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import tools.jackson.core.JacksonException;
@@ -107,11 +108,13 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
     /** @throws InvalidInputException when the folder is no store, or one of another version */
     public static StoreManifest read(Path folder) throws IOException {
         Path file = folder.resolve(NAME);
-        if (!Files.isRegularFile(file)) {
+        byte[] content;
+        try {
+            content = Files.readAllBytes(file);
+        } catch (NoSuchFileException e) {
             throw new InvalidInputException(
-                    folder + ": is no store (no " + NAME + "); make one with 'sparrow store create'");
+                    folder + ": is no store (no " + NAME + "); make one with 'sparrow store create'", e);
         }
-        byte[] content = Files.readAllBytes(file);
         try {
             StoreManifest manifest = JSON.readValue(content, StoreManifest.class);
             if (manifest.format != FORMAT) {

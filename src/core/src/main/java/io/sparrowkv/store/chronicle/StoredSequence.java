@@ -4,6 +4,7 @@ import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockKey;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,7 +28,7 @@ public final class StoredSequence implements AutoCloseable {
     private static final int TOKENS = CodeBlockLayout.TOKENS;
     private static final int LOOKUPS = 3;
 
-    private final ChronicleBlockStore store;
+    private final StoreParts parts;
     private final StoreProfile profile;
     private final int[] tokens;
     /** After the sinks, and after each whole block of the tokens. */
@@ -39,12 +40,12 @@ public final class StoredSequence implements AutoCloseable {
     private int noted;
     private boolean writable;
 
-    StoredSequence(ChronicleBlockStore store, int[] tokens, int most) {
+    StoredSequence(StoreParts parts, int[] tokens, int most) {
         if (most < 0 || most > tokens.length) {
             throw new IllegalArgumentException(most + " of " + tokens.length + " tokens");
         }
-        this.store = store;
-        this.profile = store.manifest().profile();
+        this.parts = parts;
+        this.profile = parts.manifest().profile();
         this.tokens = tokens.clone();
         int sinks = profile.sinks();
         int blocks = Math.max(0, tokens.length - sinks) / TOKENS;
@@ -54,7 +55,7 @@ public final class StoredSequence implements AutoCloseable {
             return;
         }
         writable = true;
-        long hash = store.salt();
+        long hash = parts.salt();
         for (int i = 0; i < prefixes.length; i++) {
             for (int token = start(i); token < end(i); token++) {
                 hash = BlockKey.chain(hash, tokens[token]);
@@ -65,9 +66,10 @@ public final class StoredSequence implements AutoCloseable {
         int found = 0;
         int end = 0;
         try {
+            parts.requireWhole();
             found = Math.min(lookUp(), last);
             end = longestRestorable(found);
-        } catch (RuntimeException | InternalError e) {
+        } catch (IOException | RuntimeException | InternalError e) {
             giveUp(e);
         }
         restored = end;
@@ -91,7 +93,7 @@ public final class StoredSequence implements AutoCloseable {
 
     /** A restored block where it lies in the mapped memory; not to be used after {@link #close}. */
     public MemorySegment block(int block, Site site) {
-        MemorySegment body = store.block(prefixes[block + 1], store.layout(site));
+        MemorySegment body = parts.block(prefixes[block + 1], parts.layout(site));
         if (body == null) {
             throw new IllegalStateException("block " + block + " of " + site + " was checked and is gone");
         }
@@ -117,23 +119,23 @@ public final class StoredSequence implements AutoCloseable {
     /** Keeps a block of codes, if it is one of the known tokens. */
     public synchronized void keep(int block, CodeBlockLayout layout, MemorySegment body) {
         if (block + 1 < prefixes.length) {
-            attempt(block + 1, () -> store.putBlock(prefixes[block + 1], layout, body));
+            attempt(block + 1, () -> parts.putBlock(prefixes[block + 1], layout, body));
         }
     }
 
     /** Keeps a block's dense keys or values, fp32 {@code [64, kvHeads, dHead]}. */
     public synchronized void keepDense(int block, int layer, VectorKind kind, MemorySegment vectors) {
         attempt(block + 1, () -> {
-            store.putDense(prefixes[block + 1], layer, kind, vectors);
+            parts.putDense(prefixes[block + 1], layer, kind, vectors);
             return true; // without room for it only this resume point is lost
         });
     }
 
     /** Keeps the sinks' dense keys or values, fp32 {@code [sinks, kvHeads, dHead]}. */
     public synchronized void keepSinks(int layer, VectorKind kind, MemorySegment vectors) {
-        if (prefixes.length > 0) {
+        if (prefixes.length > 0 && profile.sinks() > 0) {
             attempt(0, () -> {
-                store.putDense(prefixes[0], layer, kind, vectors);
+                parts.putDense(prefixes[0], layer, kind, vectors);
                 return true;
             });
         }
@@ -143,7 +145,7 @@ public final class StoredSequence implements AutoCloseable {
     @Override
     public synchronized void close() {
         writable = false;
-        pins.forEach(store::unpin);
+        pins.forEach(parts::unpin);
         pins.clear();
     }
 
@@ -159,7 +161,7 @@ public final class StoredSequence implements AutoCloseable {
             if (!note(index) || !put.done()) {
                 writable = false;
                 LOG.warn(
-                        "{}: the store is full and all of it is in use; it keeps no more of this text", store.folder());
+                        "{}: the store is full and all of it is in use; it keeps no more of this text", parts.folder());
             }
         } catch (RuntimeException | InternalError e) {
             giveUp(e);
@@ -168,7 +170,7 @@ public final class StoredSequence implements AutoCloseable {
 
     private void giveUp(Throwable e) {
         writable = false;
-        LOG.warn("{}: going on without the store ({})", store.folder(), e.getMessage());
+        LOG.warn("{}: going on without the store ({})", parts.folder(), e.getMessage());
     }
 
     /** Makes the store know, and keep while this is open, all prefixes up to one. */
@@ -184,7 +186,7 @@ public final class StoredSequence implements AutoCloseable {
                 return false; // two texts of one hash: the first keeps it
             }
             if (!taken
-                    && !store.addPrefix(
+                    && !parts.addPrefix(
                             prefix,
                             parent(noted),
                             end(noted),
@@ -235,7 +237,7 @@ public final class StoredSequence implements AutoCloseable {
             return true;
         }
         for (int layer = 0; layer < profile.layers(); layer++) {
-            MemorySegment slot = store.files().blocks.find(prefixes[index], layer);
+            MemorySegment slot = parts.files().blocks.find(prefixes[index], layer);
             if (slot == null || !BlockSlot.has(slot, 0) || !BlockSlot.has(slot, 1)) {
                 return false;
             }
@@ -259,15 +261,16 @@ public final class StoredSequence implements AutoCloseable {
     }
 
     /**
-     * Chooses the blocks after which reading will be able to go on: the last, the one where a known path was left, and such at
-     * distances from the end that double. So a prompt with another end of n blocks reads at most about 2n blocks again, and log2 of
+     * Chooses the blocks after which reading will be able to go on: the last before which this text's reader could, the one where a
+     * known path was left, and such at distances from the end that double. So a prompt with another end of n blocks reads at most about 2n blocks again, and log2 of
      * the prompt's blocks bounds the windows kept; they take at most half of the store's room for dense vectors.
      */
     private void planResumePoints(int found, int last) {
-        long room = store.manifest().denseSlots() / profile.layers() / 2;
-        List<Integer> wanted = new ArrayList<>(List.of(last, found));
-        for (int distance = 1; distance < last; distance *= 2) {
-            wanted.add(last - distance);
+        long room = parts.manifest().denseSlots() / profile.layers() / 2;
+        int end = Math.max(0, tokens.length - 1 - profile.sinks()) / TOKENS;
+        List<Integer> wanted = new ArrayList<>(List.of(last, end, found));
+        for (int distance = 1; distance < end; distance *= 2) {
+            wanted.add(end - distance);
         }
         for (int point : wanted) {
             if (point > restored && (resumePoints.isEmpty() || room >= profile.denseBlocks())) {
@@ -288,7 +291,7 @@ public final class StoredSequence implements AutoCloseable {
     private boolean hasCodes(int index) {
         for (int layer = 0; layer < profile.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
-                if (store.block(prefixes[index], store.layout(Site.of(layer, kind))) == null) {
+                if (parts.block(prefixes[index], parts.layout(Site.of(layer, kind))) == null) {
                     return false;
                 }
             }
@@ -300,12 +303,12 @@ public final class StoredSequence implements AutoCloseable {
         if (count == 0) {
             return true;
         }
-        if (!store.files().dense.contains(prefixes[index], 0)) {
+        if (!parts.files().dense.contains(prefixes[index], 0)) {
             return false;
         }
         for (int layer = 0; layer < profile.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
-                if (store.dense(prefixes[index], layer, kind, count) == null) {
+                if (parts.dense(prefixes[index], layer, kind, count) == null) {
                     return false;
                 }
             }
@@ -314,7 +317,7 @@ public final class StoredSequence implements AutoCloseable {
     }
 
     private MemorySegment requireDense(int index, int layer, VectorKind kind, int count) {
-        MemorySegment vectors = store.dense(prefixes[index], layer, kind, count);
+        MemorySegment vectors = parts.dense(prefixes[index], layer, kind, count);
         if (vectors == null) {
             throw new IllegalStateException("dense vectors of layer " + layer + " were checked and are gone");
         }
@@ -322,7 +325,7 @@ public final class StoredSequence implements AutoCloseable {
     }
 
     private boolean pin(long prefix) {
-        boolean pinned = store.owner().pin(prefix);
+        boolean pinned = parts.pin(prefix);
         if (pinned) {
             pins.add(prefix);
         }
@@ -330,7 +333,7 @@ public final class StoredSequence implements AutoCloseable {
     }
 
     private MemorySegment record(int index) {
-        return store.files().prefixes.find(prefixes[index], 0);
+        return parts.record(prefixes[index]);
     }
 
     private boolean matches(MemorySegment record, int index) {

@@ -193,7 +193,8 @@ class ChronicleBlockStoreTest {
                             Arrays.stream(tokens, 0, 68).boxed().toList());
             StoreInspection.Verification right = StoreInspection.verify(store);
             assertThat(right).isEqualTo(new StoreInspection.Verification(5 * 2 * 2, (1 + 5) * 2 * 2, 6, 0));
-            MemorySegment slot = store.files().blocks.find(sequences.getFirst().prefix(), 1);
+            MemorySegment slot =
+                    store.parts().files().blocks.find(sequences.getFirst().prefix(), 1);
             slot.set(ValueLayout.JAVA_BYTE, 100, (byte) ~slot.get(ValueLayout.JAVA_BYTE, 100));
             assertThat(StoreInspection.verify(store).damaged()).isEqualTo(1);
             try (StoredSequence shorter = store.sequence(tokens)) {
@@ -206,9 +207,9 @@ class ChronicleBlockStoreTest {
 
     static void assertEveryPrefixFollowsAnother(ChronicleBlockStore store) {
         List<Long> kept = new ArrayList<>();
-        store.files().prefixes.forEach((prefix, slot, record) -> kept.add(prefix));
-        store.files().prefixes.forEach((prefix, slot, record) -> {
-            if (PrefixRecord.end(record) > 0) {
+        store.parts().files().prefixes.forEach((prefix, slot, record) -> kept.add(prefix));
+        store.parts().files().prefixes.forEach((prefix, slot, record) -> {
+            if (PrefixRecord.parent(record) != 0) {
                 assertThat(kept).contains(PrefixRecord.parent(record));
             }
         });

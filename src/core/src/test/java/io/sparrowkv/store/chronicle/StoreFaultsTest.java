@@ -13,10 +13,8 @@ import java.io.RandomAccessFile;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -25,6 +23,8 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,6 +39,9 @@ class StoreFaultsTest {
     private static final long MIXED_MILLIS = 1000L * Integer.getInteger("sparrow.store.mixedSeconds", 3);
     private static final long REOPENING_NANOS = 5_000_000_000L;
     private static final long CAPACITY = 24 << 20;
+
+    /** Of the 256 MiB that the processes' heaps may grow to, in MiB. */
+    private static final int MOST_GROWTH = 160;
 
     @TempDir
     Path folder;
@@ -166,28 +169,92 @@ class StoreFaultsTest {
 
     @Test
     @Timeout(value = 30, unit = TimeUnit.MINUTES)
-    void processesThatReadAndWriteAtOnceNeverSeeAWrongBlock() throws IOException, InterruptedException {
-        ChronicleBlockStore.create(folder, Profiles.of(2, 128, 4), 4 << 20, Sync.CLOSE)
+    void processesThatReadAndWriteAtOnceLoseNothingAndNeverSeeAWrongBlock() throws IOException, InterruptedException {
+        Path roomy = folder.resolve("roomy");
+        Path small = folder.resolve("small");
+        long smallCapacity = 4 << 20;
+        ChronicleBlockStore.create(roomy, Profiles.of(2, 128, 4), 48 << 20, Sync.CLOSE)
+                .close();
+        ChronicleBlockStore.create(small, Profiles.of(2, 128, 4), smallCapacity, Sync.CLOSE)
                 .close();
         List<Process> processes = new ArrayList<>();
         for (int seed = 0; seed < (MIXED_MILLIS > 10_000 ? 4 : 2); seed++) {
             processes.add(StoreProcess.start(
-                    "mixed", folder.toString(), Integer.toString(seed), Long.toString(MIXED_MILLIS)));
+                    "mixed", roomy.toString(), small.toString(), Integer.toString(seed), Long.toString(MIXED_MILLIS)));
         }
         for (Process process : processes) {
             String found = StoreProcess.output(process).readLine();
             LOG.info("{}", found);
             assertThat(process.waitFor()).isZero();
-            assertThat(found).matches("read [1-9][0-9]* wrong 0 damaged 0");
+            assertThat(found)
+                    .matches("read [1-9][0-9]* wrong 0 lost 0 damaged 0 texts [1-9][0-9]* restored [1-9][0-9]*"
+                            + " evicted [1-9][0-9]* grown -?[0-9]+");
+            assertThat(Integer.parseInt(found.substring(found.lastIndexOf(' ') + 1)))
+                    .as("MiB of memory more than after a quarter of the time")
+                    .isLessThan(MOST_GROWTH);
+        }
+        try (ChronicleBlockStore store = ChronicleBlockStore.open(small, Sync.CLOSE)) {
+            assertThat(store.fileBytes()).isLessThanOrEqualTo(smallCapacity);
+            assertThat(StoreInspection.verify(store).damaged()).isZero();
+            ChronicleBlockStoreTest.assertEveryPrefixFollowsAnother(store);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"prefixes.dat", "blocks.dat", "dense.dat"})
+    void aFileThatIsCutWhileItIsOpenEndsTheUseOfTheStoreAndNotTheProcess(String name)
+            throws IOException, InterruptedException {
+        StoreProfile profile = Profiles.of(2, 128, 4);
+        try (ChronicleBlockStore store = ChronicleBlockStore.create(folder, profile, CAPACITY, Sync.CLOSE);
+                Arena arena = Arena.ofConfined()) {
+            Profiles.fill(store, Profiles.tokens(1, 700), arena);
+        }
+        Process process = StoreProcess.start("cut", folder.toString(), name);
+        assertThat(StoreProcess.output(process).readLine()).isEqualTo("restored 0");
+        assertThat(process.waitFor()).isZero();
+        try (ChronicleBlockStore store = ChronicleBlockStore.open(folder, Sync.CLOSE)) {
+            assertThat(StoreInspection.verify(store).damaged()).isZero();
         }
     }
 
     @Test
-    void aFolderThatCannotBeWrittenIsRefused() throws IOException {
-        assumeTrue(!"root".equals(System.getProperty("user.name")), "root may write to any folder");
-        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("r-xr-xr-x"));
-        assertThatThrownBy(() -> ChronicleBlockStore.create(folder, Profiles.of(1, 64, 0), CAPACITY, Sync.CLOSE))
-                .isInstanceOf(AccessDeniedException.class);
+    void aFileThatWasCutIsNotOpenedBesideAnotherProcess() throws IOException, InterruptedException {
+        filled(folder, Profiles.of(1, 64, 0), 50);
+        Process holder = StoreProcess.start("hold", folder.toString());
+        assertThat(StoreProcess.output(holder).readLine()).isEqualTo("holding");
+        try (RandomAccessFile cut =
+                new RandomAccessFile(folder.resolve("blocks.dat").toFile(), "rw")) {
+            cut.setLength(cut.length() / 2);
+        }
+        assertThatThrownBy(() -> ChronicleBlockStore.open(folder, Sync.CLOSE))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("blocks.dat was cut while another process has it open");
+        holder.destroyForcibly().waitFor();
+    }
+
+    @Test
+    void theRoomOfAStoreIsItsOwnOnADiskThatFills() throws IOException, InterruptedException {
+        assumeTrue("root".equals(System.getProperty("user.name")), "only root mounts a small disk");
+        Process mount =
+                new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder.toString()).start();
+        assumeTrue(mount.waitFor() == 0, "a tmpfs cannot be mounted here");
+        try (Arena arena = Arena.ofConfined()) {
+            StoreProfile profile = Profiles.of(2, 128, 4);
+            try (ChronicleBlockStore store = ChronicleBlockStore.create(folder, profile, 12 << 20, Sync.CLOSE)) {
+                Path rest = folder.resolve("rest");
+                Files.write(rest, new byte[(int) folder.toFile().getUsableSpace()]);
+                assertThat(folder.toFile().getUsableSpace()).isZero();
+                int sequences = (int) (3 * store.manifest().prefixSlots() / 20);
+                for (int i = 0; i < sequences; i++) {
+                    Profiles.fill(store, Profiles.tokens(i, 4 + 20 * 64 + 1), arena);
+                }
+                assertThat(store.counters().evictedPrefixes()).isPositive();
+                assertThat(StoreInspection.verify(store).damaged()).isZero();
+                Files.delete(rest);
+            }
+        } finally {
+            new ProcessBuilder("umount", folder.toString()).start().waitFor();
+        }
     }
 
     @Test

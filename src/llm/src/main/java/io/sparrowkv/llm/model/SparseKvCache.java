@@ -37,6 +37,11 @@ public final class SparseKvCache implements KvCache {
         return sequence.map(cache::restore).orElse(0);
     }
 
+    /** Blocks of tokens that came from the store. */
+    public int restoredBlocks() {
+        return sequence.map(StoredSequence::restoredBlocks).orElse(0);
+    }
+
     @Override
     public NDArray attend(int layer, NDArray queries, NDArray keys, NDArray values) {
         NDArray output = queries.getManager().create(queries.getShape(), DataType.FLOAT32);
