@@ -273,6 +273,7 @@ public final class SparseCache implements AutoCloseable {
                 window,
                 sinks,
                 dictionaryBytes,
+                attention.slicedAtomBytes(),
                 length() * shape.denseFp16BytesPerToken());
     }
 

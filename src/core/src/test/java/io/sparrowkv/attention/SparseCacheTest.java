@@ -290,8 +290,30 @@ class SparseCacheTest {
             assertThat(bytes.window()).isBetween(2L * 2 * 77 * 2 * 16 * 4, 2L * 2 * 126 * 2 * 16 * 4);
             assertThat(bytes.denseFp16()).isEqualTo(401L * 2 * 2 * 2 * 16 * 2);
             assertThat(bytes.dictionaries()).isEqualTo(dictionaries.byteSize());
+            assertThat(bytes.slicedAtoms()).isZero();
             assertThat(bytes.total()).isEqualTo(bytes.codes() + bytes.window() + bytes.sinks());
             assertThat(bytes.keyCoefficients()).isEqualTo(bytes.keyIndices());
+        }
+    }
+
+    @Test
+    void countsTheKeyAtomsThatAreCutForRope() {
+        AttentionShape shape = AttentionShape.of(2, 4, 2, 64);
+        Scene scene = Scene.of(shape, options(64, 4), 400).rope(RopeStage.PRE);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(64, 10000), dictionaries, encoders, store, scene.options())) {
+            float[] output = new float[400 * 4 * 64];
+            scene.attend(cache, 0, 0, 399, output);
+            scene.attend(cache, 1, 0, 399, output);
+            assertThat(cache.bytes().slicedAtoms()).isZero();
+            scene.attend(cache, 0, 399, 1, output);
+            // Atoms and bias of 64 floats, which lanes up to 16 wide fill without a gap.
+            assertThat(cache.bytes().slicedAtoms()).isEqualTo((scene.latents() + 1) * 64L * Float.BYTES);
+            scene.attend(cache, 1, 399, 1, output);
+            assertThat(cache.bytes().slicedAtoms()).isEqualTo(2 * (scene.latents() + 1) * 64L * Float.BYTES);
         }
     }
 
