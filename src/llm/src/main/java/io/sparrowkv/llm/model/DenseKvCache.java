@@ -61,12 +61,21 @@ public final class DenseKvCache implements KvCache {
             NDArray grouped = queries.reshape(tokens, shape.kvHeads(), shape.group(), shape.dHead())
                     .transpose(1, 2, 0, 3)
                     .mul(shape.scale()); // [kvHeads, group, tokens, dHead]
-            int tile = (int) Math.max(1, Math.min(tokens, TILE_SCORES / ((long) shape.heads() * store.length())));
+            // Few scores: all heads at once, in few calls. Many: head by head, so that a tile has rows enough for each key it reads.
+            long scores = (long) shape.heads() * tokens * store.length();
+            int heads = scores <= TILE_SCORES ? shape.kvHeads() : 1;
+            int tile = (int) Math.clamp(TILE_SCORES / ((long) heads * shape.group() * store.length()), 1, tokens);
             NDList outputs = new NDList();
             for (int from = 0; from < tokens; from += tile) {
                 int to = Math.min(tokens, from + tile);
-                NDArray rows = tile == tokens ? grouped : grouped.get(new NDIndex(":, :, {}:{}", from, to));
-                outputs.add(attendTile(scope, store, rows, position + from, to - from));
+                NDList byHead = new NDList();
+                for (int head = 0; head < shape.kvHeads(); head += heads) {
+                    NDArray rows = heads == shape.kvHeads() && tile == tokens
+                            ? grouped
+                            : grouped.get(new NDIndex("{}:{}, :, {}:{}", head, head + heads, from, to));
+                    byHead.add(attendTile(scope, store, rows, position + from, to - from, head, heads));
+                }
+                outputs.add(byHead.size() == 1 ? byHead.get(0) : NDArrays.concat(byHead, 1));
             }
             NDArray output = outputs.size() == 1 ? outputs.get(0) : NDArrays.concat(outputs, 0);
             output.attach(outer);
@@ -74,24 +83,24 @@ public final class DenseKvCache implements KvCache {
         }
     }
 
-    /** @param queries {@code [kvHeads, group, rows, dHead]}, scaled; the result is {@code [rows, heads, dHead]} */
-    private NDArray attendTile(NDManager outer, DenseLayer store, NDArray queries, int position, int rows) {
+    /** @param queries {@code [heads, group, rows, dHead]}, scaled; the result is {@code [rows, heads * group, dHead]} */
+    private NDArray attendTile(
+            NDManager outer, DenseLayer store, NDArray queries, int position, int rows, int head, int heads) {
         try (NDManager scope = outer.newSubManager()) {
             int window = store.window();
             int from = window == 0 ? 0 : Math.max(0, position - window + 1);
             int to = position + rows;
-            int kvHeads = shape.kvHeads();
             int group = shape.group();
-            NDArray stacked = queries.reshape(kvHeads, (long) group * rows, shape.dHead());
+            NDArray stacked = queries.reshape(heads, (long) group * rows, shape.dHead());
             stacked.attach(scope);
-            NDArray scores = stacked.matMul(store.keys(scope, from, to).transpose(0, 2, 1));
+            NDArray scores = stacked.matMul(store.keys(scope, head, heads, from, to).transpose(0, 2, 1));
             mask = mask.forTile(manager, rows, to - from, window);
-            mask.apply(scores.reshape((long) kvHeads * group, rows, to - from));
+            mask.apply(scores.reshape((long) heads * group, rows, to - from));
             NDArray output = scores.softmax(-1)
-                    .matMul(store.values(scope, from, to))
-                    .reshape(kvHeads, group, rows, shape.dHead())
+                    .matMul(store.values(scope, head, heads, from, to))
+                    .reshape(heads, group, rows, shape.dHead())
                     .transpose(2, 0, 1, 3)
-                    .reshape(rows, shape.heads(), shape.dHead());
+                    .reshape(rows, (long) heads * group, shape.dHead());
             output.attach(outer);
             return output;
         }

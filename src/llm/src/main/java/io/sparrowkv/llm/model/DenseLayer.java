@@ -51,17 +51,18 @@ final class DenseLayer {
         return 2L * Float.BYTES * (length - first) * kvHeads * dHead;
     }
 
-    /** Keys of the tokens {@code [from, to)}: {@code [kvHeads, to - from, dHead]}, shared. */
-    NDArray keys(NDManager scope, int from, int to) {
-        return rows(scope, keys, from, to);
+    /** Some heads' keys of the tokens {@code [from, to)}: {@code [heads, to - from, dHead]}, shared. */
+    NDArray keys(NDManager scope, int head, int heads, int from, int to) {
+        return rows(scope, keys, head, heads, from, to);
     }
 
-    NDArray values(NDManager scope, int from, int to) {
-        return rows(scope, values, from, to);
+    /** Values; as {@link #keys}. */
+    NDArray values(NDManager scope, int head, int heads, int from, int to) {
+        return rows(scope, values, head, heads, from, to);
     }
 
-    private NDArray rows(NDManager scope, NDArray array, int from, int to) {
-        NDArray view = array.get(new NDIndex().addAllDim().addSliceDim(from - first, to - first));
+    private NDArray rows(NDManager scope, NDArray array, int head, int heads, int from, int to) {
+        NDArray view = array.get(new NDIndex().addSliceDim(head, head + heads).addSliceDim(from - first, to - first));
         view.attach(scope);
         return view;
     }
