@@ -104,7 +104,6 @@ final class BenchGenerateCommand implements Runnable {
     }
 
     private void measure(String name, CausalLm lm) {
-        CacheOptions options = cache.options();
         if (cache.codec() == CacheArguments.Codec.F16) {
             try (KvCache dense = new DenseKvCache(lm.config().attentionShape(), context + newTokens)) {
                 output.emit(result(name, lm, "f16", generate(lm, dense), Optional.empty()));
@@ -112,14 +111,15 @@ final class BenchGenerateCommand implements Runnable {
             return;
         }
         try (SparseCaches caches = random.isPresent()
-                        ? SparseCaches.of(
-                                lm,
-                                RandomModel.MISTRAL_ATTENTION.dictionaries(RopeStage.POST, SEED),
-                                cache.dictionaries())
-                        : SparseCaches.open(lm, cache.dictionaries());
-                SparseKvCache sparse = caches.newCache(options)) {
-            Generation generation = generate(lm, sparse);
-            output.emit(result(name, lm, "sparse " + BudgetText.of(options), generation, Optional.of(sparse.bytes())));
+                ? SparseCaches.of(
+                        lm, RandomModel.MISTRAL_ATTENTION.dictionaries(RopeStage.POST, SEED), cache.dictionaries())
+                : SparseCaches.open(lm, cache.dictionaries())) {
+            CacheOptions options = cache.options(lm, caches.dictionaries());
+            try (SparseKvCache sparse = caches.newCache(options)) {
+                Generation generation = generate(lm, sparse);
+                String codec = "sparse " + BudgetText.of(options);
+                output.emit(result(name, lm, codec, generation, Optional.of(sparse.bytes())));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
@@ -24,18 +25,25 @@ public final class BudgetArguments {
     @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
     private int sinks = CacheOptions.DEFAULT_SINKS;
 
-    @Option(names = "--budget-key", paramLabel = "K", description = "Pairs read of a key's code (default: 8).")
-    private int budgetKey = CacheOptions.DEFAULT_BUDGETS.key();
+    @Option(
+            names = "--budget-key",
+            paramLabel = "K",
+            description = "Pairs read of a key's code (default: 8); 0 keeps keys as fp16.")
+    private Optional<Integer> budgetKey = Optional.empty();
 
-    @Option(names = "--budget-value", paramLabel = "K", description = "Pairs read of a value's code (default: 16).")
-    private int budgetValue = CacheOptions.DEFAULT_BUDGETS.value();
+    @Option(
+            names = "--budget-value",
+            paramLabel = "K",
+            description = "Pairs read of a value's code (default: 16); 0 keeps values as fp16.")
+    private Optional<Integer> budgetValue = Optional.empty();
 
     @Option(
             names = "--layer-budget",
             paramLabel = "LAYER=K/K",
             split = ",",
             converter = LayerBudgetConverter.class,
-            description = "Other budgets for one layer's keys and values, such as 3=16/32; may be repeated.")
+            description =
+                    "Other budgets for one layer's keys and values, such as 3=16/32, or 3=0/16 to keep its keys as fp16; may be repeated.")
     private List<LayerBudget> layerBudgets = List.of();
 
     @Option(
@@ -56,7 +64,14 @@ public final class BudgetArguments {
             converter = RefinementConverter.class,
             description = "Better the encoder's codes before they are kept: none, refit (fit the coefficients by least"
                     + " squares) or pursuit:C (also choose the atoms anew among the encoder's C best) (default: none).")
-    private Refinement refinement = Refinement.NONE;
+    private Optional<Refinement> refinement = Optional.empty();
+
+    /** Whether any option says how vectors are coded: all but window and sinks. */
+    boolean sayHowToCode() {
+        return !layerBudgets.isEmpty()
+                || Stream.of(budgetKey, budgetValue, storedKey, storedValue, refinement)
+                        .anyMatch(Optional::isPresent);
+    }
 
     /**
      * The options as the cache takes them; it checks them against model and dictionaries itself.
@@ -65,7 +80,9 @@ public final class BudgetArguments {
      * @throws InvalidInputException when one layer has two budgets
      */
     public CacheOptions options(int threads) {
-        Budgets read = Budgets.of(budgetKey, budgetValue);
+        Budgets read = Budgets.of(
+                budgetKey.orElse(CacheOptions.DEFAULT_BUDGETS.key()),
+                budgetValue.orElse(CacheOptions.DEFAULT_BUDGETS.value()));
         Set<Integer> layers = new HashSet<>();
         for (LayerBudget own : layerBudgets) {
             if (!layers.add(own.layer())) {
@@ -84,7 +101,7 @@ public final class BudgetArguments {
                 .withSinks(sinks)
                 .withThreads(threads)
                 .withBudgets(read, stored)
-                .withRefinement(refinement);
+                .withRefinement(refinement.orElse(Refinement.NONE));
     }
 
     /** Reads {@code pursuit:64}. */

@@ -1,6 +1,8 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.sae.DictionarySet;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -25,6 +27,9 @@ public final class CacheArguments {
     private DictionaryArguments dictionaries;
 
     @Mixin
+    private ProfileArguments profile;
+
+    @Mixin
     private BudgetArguments budgets;
 
     /** How tokens beyond window and sinks are kept. */
@@ -43,7 +48,7 @@ public final class CacheArguments {
     }
 
     /** The options as the cache takes them; it checks them against model and dictionaries itself. */
-    public CacheOptions options() {
-        return budgets.options(threads());
+    CacheOptions options(CausalLm lm, DictionarySet dictionarySet) {
+        return profile.options(budgets, threads(), lm, dictionarySet);
     }
 }

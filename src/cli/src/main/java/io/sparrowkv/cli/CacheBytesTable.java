@@ -23,12 +23,9 @@ final class CacheBytesTable {
         table.print(out);
         out.printf(
                 Locale.ROOT,
-                "dense fp16 / sparse: %.2f; dictionaries, shared by all sequences: %s%s%n",
+                "dense fp16 / sparse: %.2f; dictionaries, shared by all sequences: %s%n",
                 bytes.ratio(),
-                Quantities.bytes(bytes.dictionaries()),
-                bytes.slicedAtoms() == 0
-                        ? ""
-                        : "; key atoms once more, for codes before RoPE: " + Quantities.bytes(bytes.slicedAtoms()));
+                Quantities.bytes(bytes.dictionaries()));
     }
 
     private static void row(TextTable table, String part, long count, CacheBytes bytes) {

@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.llm.model.MemoryNeed;
@@ -32,7 +33,9 @@ final class CacheMemory {
             for (VectorKind kind : VectorKind.values()) {
                 Site site = Site.of(layer, kind);
                 int budget = options.stored().of(layer, kind);
-                codes += blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget).byteSize();
+                codes += budget == Budgets.DENSE
+                        ? (long) tokens * shape.kvHeads() * shape.dHead() * Short.BYTES
+                        : blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget).byteSize();
             }
         }
         long denseTokens = Math.min(tokens, (long) options.window() + options.sinks() + CodeBlockLayout.TOKENS);

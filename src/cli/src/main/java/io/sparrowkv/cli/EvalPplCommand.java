@@ -49,6 +49,9 @@ final class EvalPplCommand implements Runnable {
     private int unscored = 1;
 
     @Mixin
+    private ProfileArguments profile;
+
+    @Mixin
     private BudgetArguments budgets;
 
     @Mixin
@@ -63,7 +66,6 @@ final class EvalPplCommand implements Runnable {
     @Override
     public void run() {
         Check.range("--chunk", chunk, 1, 1 << 20);
-        CacheOptions options = budgets.options(dictionaries.threads());
         Libtorch.useThreads(dictionaries.threads());
         Path folder = model.folder();
         try (CausalLm lm = CausalLm.load(folder);
@@ -75,6 +77,7 @@ final class EvalPplCommand implements Runnable {
                 throw new InvalidInputException("--unscored %d: the text has %d tokens, so that none would be predicted"
                         .formatted(unscored, ids.length));
             }
+            CacheOptions options = profile.options(budgets, dictionaries.threads(), lm, caches.dictionaries());
             options.validate(lm.config().attentionShape(), caches.dictionaries());
             caches.useStore(store, options);
             PerplexityEvaluation evaluation =

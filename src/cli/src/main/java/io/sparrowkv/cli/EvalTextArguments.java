@@ -11,7 +11,7 @@ import picocli.CommandLine.Option;
 
 /** The text that an evaluation reads, and how it is cut. */
 final class EvalTextArguments {
-    private static final int DEFAULT_CONTEXT = 2048;
+    static final int DEFAULT_CONTEXT = 2048;
 
     @Option(names = "--text", paramLabel = "FILE", required = true, description = "UTF-8 text to read.")
     private Path text;
@@ -41,17 +41,29 @@ final class EvalTextArguments {
      * @throws InvalidInputException when the text is not there, or shorter than asked
      */
     int[] ids(CausalLm lm) {
+        int[] ids = ids(
+                lm,
+                text,
+                tokens.map(n -> Check.range("--tokens", n, 2, Integer.MAX_VALUE))
+                        .orElse(2));
+        return tokens.isPresent() ? Arrays.copyOf(ids, tokens.get()) : ids;
+    }
+
+    /**
+     * All token ids of a text.
+     *
+     * @throws InvalidInputException when the text is not there, or has fewer than {@code least}
+     */
+    static int[] ids(CausalLm lm, Path text, int least) {
         try (TextTokenizer tokenizer =
                 TextTokenizer.load(lm.folder(), lm.config().vocabulary())) {
             int[] ids = tokenizer.encode(TextFile.read(text));
-            int count = tokens.map(n -> Check.range("--tokens", n, 2, Integer.MAX_VALUE))
-                    .orElse(ids.length);
-            if (ids.length < Math.max(2, count)) {
+            if (ids.length < least) {
                 throw new InvalidInputException(
                         "%s: has %d tokens where %d are asked; give a longer text, or fewer --tokens"
-                                .formatted(text, ids.length, Math.max(2, count)));
+                                .formatted(text, ids.length, least));
             }
-            return Arrays.copyOf(ids, count);
+            return ids;
         }
     }
 }

@@ -134,8 +134,8 @@ final class GenerateCommand implements Runnable {
     }
 
     private GenerateReport sparse(CausalLm lm, Generator generator, GenerationRequest request) {
-        CacheOptions options = cache.options();
         try (SparseCaches caches = SparseCaches.open(lm, cache.dictionaries())) {
+            CacheOptions options = cache.options(lm, caches.dictionaries());
             AttentionShape shape = lm.config().attentionShape();
             options.validate(shape, caches.dictionaries());
             CacheMemory.require(shape, options, request.contextTokens());

@@ -27,6 +27,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             GenerateCommand.class,
             CaptureCommand.class,
             TrainCommand.class,
+            CalibrateCommand.class,
             EvalCommand.class,
             StoreCommand.class,
             BenchCommand.class,

@@ -57,6 +57,7 @@ final class StoreCommand {
                     ByteSize capacity,
             @Mixin DictionaryArguments dictionaries,
             @Mixin BudgetArguments budgets,
+            @Mixin ProfileArguments choice,
             @Mixin OutputArguments output) {
         Path source = model.or(Home::bundledModel).orElseThrow(Home::noBundledModel);
         StoreProfile profile;
@@ -66,7 +67,7 @@ final class StoreCommand {
                         source.toString(),
                         lm.fingerprint(),
                         lm.config().dHead())) {
-            var options = budgets.options(dictionaries.threads());
+            var options = choice.options(budgets, dictionaries.threads(), lm, set);
             options.validate(lm.config().attentionShape(), set);
             profile = options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), set);
         }

@@ -5,7 +5,8 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * A dual budget: pairs of a code for keys and for values, which layers may override.
+ * A dual budget: pairs of a code for keys and for values, which layers may override. A site with budget {@link #DENSE} is not coded:
+ * its vectors are kept as fp16.
  *
  * @param key pairs of a key's code, where {@code keyByLayer} says nothing else
  * @param value pairs of a value's code, where {@code valueByLayer} says nothing else
@@ -13,6 +14,9 @@ import java.util.TreeMap;
  * @param valueByLayer overrides for values, by layer
  */
 public record Budgets(int key, int value, Map<Integer, Integer> keyByLayer, Map<Integer, Integer> valueByLayer) {
+    /** The budget of a site whose vectors are kept as fp16. */
+    public static final int DENSE = 0;
+
     public Budgets {
         keyByLayer = Map.copyOf(keyByLayer);
         valueByLayer = Map.copyOf(valueByLayer);

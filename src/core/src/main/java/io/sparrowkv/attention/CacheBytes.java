@@ -12,8 +12,6 @@ package io.sparrowkv.attention;
  * @param window fp32 keys and values of the newest tokens
  * @param sinks fp32 keys and values of the first tokens
  * @param dictionaries weights of the dictionaries, which all sequences share
- * @param slicedAtoms key atoms once more, in the order in which this cache reads codes of keys before RoPE; made when few queries
- *     first read such codes
  * @param denseFp16 what the same tokens take in a dense fp16 cache
  */
 public record CacheBytes(
@@ -26,17 +24,16 @@ public record CacheBytes(
         long window,
         long sinks,
         long dictionaries,
-        long slicedAtoms,
         long denseFp16) {
     /** No bytes. */
-    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     /** Bytes of all codes. */
     public long codes() {
         return keyIndices + keyCoefficients + valueIndices + valueCoefficients;
     }
 
-    /** Bytes that grow with this sequence: codes, window and sinks, without the dictionaries and what is made of them. */
+    /** Bytes of this sequence: codes, window and sinks, without the dictionaries. */
     public long total() {
         return codes() + window + sinks;
     }
@@ -53,7 +50,6 @@ public record CacheBytes(
                 window + other.window,
                 sinks + other.sinks,
                 Math.max(dictionaries, other.dictionaries),
-                Math.max(slicedAtoms, other.slicedAtoms),
                 denseFp16 + other.denseFp16);
     }
 

@@ -93,8 +93,14 @@ public record CacheOptions(
                 int latents = smallestDictionary(shape, dictionaries, layer, kind);
                 String place = " of layer " + layer;
                 int least = read.of(layer, kind);
-                require("--budget-" + kind.label() + place, least, 1, latents);
-                require("--stored-" + kind.label() + place, stored.of(layer, kind), least, latents);
+                int kept = stored.of(layer, kind);
+                if (least == Budgets.DENSE && kept != Budgets.DENSE) {
+                    throw new InvalidInputException(
+                            "--stored-%s%s is %d of which 0 would be read; 0 pairs are for sites that are kept as fp16, stored and read"
+                                    .formatted(kind.label(), place, kept));
+                }
+                require("--budget-" + kind.label() + place, least, 0, latents);
+                require("--stored-" + kind.label() + place, kept, least, latents);
             }
         }
     }
@@ -104,7 +110,7 @@ public record CacheOptions(
      *
      * @param model fingerprint of the model
      * @param dictionaries of all the model's sites
-     * @throws InvalidInputException when there are more sinks than a store keeps
+     * @throws InvalidInputException when there are more sinks than a store keeps, or a site that is not coded
      */
     public StoreProfile storeProfile(AttentionShape shape, String model, DictionarySet dictionaries) {
         int latents = dictionaries.bySite().values().stream()
@@ -116,6 +122,14 @@ public record CacheOptions(
 
     /** The profile with dictionaries that are known by their fingerprint and by the atoms of the smallest. */
     StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents) {
+        for (VectorKind kind : VectorKind.values()) {
+            int dense = byLayer(shape, stored, kind).indexOf(Budgets.DENSE);
+            if (dense >= 0) {
+                throw new InvalidInputException(
+                        "--budget-%s of layer %d is 0: a store keeps codes, not fp16 vectors; choose 1 or more, or leave the store out"
+                                .formatted(kind.label(), dense));
+            }
+        }
         return new StoreProfile(
                 codec(),
                 model,

@@ -122,11 +122,6 @@ final class ChunkAttention implements AutoCloseable {
         slicedAtoms.computeIfAbsent(dictionary, atoms -> new SlicedAtoms(arena, atoms));
     }
 
-    /** Bytes of the atoms that were cut into slices so far. */
-    long slicedAtomBytes() {
-        return slicedAtoms.values().stream().mapToLong(SlicedAtoms::byteSize).sum();
-    }
-
     @Override
     public void close() {
         workers.close();

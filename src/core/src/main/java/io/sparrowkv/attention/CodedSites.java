@@ -1,6 +1,7 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.Float16Codec;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.Site;
@@ -11,7 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Sites whose vectors are coded over a model's dictionaries. */
+/** Sites whose vectors are coded over a model's dictionaries, but for those that the budgets leave as fp16. */
 final class CodedSites implements KvSites {
     private final AttentionShape shape;
     private final DictionarySet dictionaries;
@@ -28,17 +29,22 @@ final class CodedSites implements KvSites {
         this.store = store;
         this.options = options;
         sequence = store.openSequence();
-        largestBudget = IntStream.range(0, shape.layers())
+        int largest = IntStream.range(0, shape.layers())
                 .flatMap(layer -> IntStream.of(
                         options.stored().of(layer, VectorKind.KEY),
                         options.stored().of(layer, VectorKind.VALUE)))
                 .max()
                 .orElseThrow();
+        largestBudget = Math.max(1, largest);
     }
 
     @Override
     public KvSite open(int layer, VectorKind kind, Arena arena) {
-        CodeBlockLayout layout = layout(layer, kind, options.stored().of(layer, kind));
+        int budget = options.stored().of(layer, kind);
+        if (budget == Budgets.DENSE) {
+            return new QuantizedSite(Site.of(layer, kind), new Float16Codec(shape.dHead()), shape.kvHeads());
+        }
+        CodeBlockLayout layout = layout(layer, kind, budget);
         List<Dictionary> byHead = IntStream.range(0, shape.kvHeads())
                 .mapToObj(head -> dictionaries.of(layer, kind, head))
                 .toList();

@@ -3,6 +3,7 @@ package io.sparrowkv.attention;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.Float16Codec;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.Refinement;
@@ -151,6 +152,9 @@ public final class DecodedAttention {
         int dHead = shape.dHead();
         int stored = options.stored().of(layer, kind);
         int read = options.read().of(layer, kind);
+        if (stored == Budgets.DENSE) {
+            return roundTrip(new Float16Codec(dHead), vectors);
+        }
         double[] decoded = new double[vectors.length];
         for (int head = 0; head < shape.kvHeads(); head++) {
             Dictionary dictionary = dictionaries.orElseThrow().of(layer, kind, head);

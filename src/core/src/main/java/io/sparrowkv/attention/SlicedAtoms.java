@@ -3,7 +3,6 @@ package io.sparrowkv.attention;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.stream.Stream;
 
 /**
  * A key dictionary's atoms cut into slices of elements that RoPE turns together, each slice's atoms close together: a slice of 4096 atoms
@@ -36,14 +35,6 @@ final class SlicedAtoms {
     /** Slices of a vector. */
     static int slices(int dHead) {
         return Math.ceilDiv(dHead / 2, PAIRS);
-    }
-
-    /** Bytes of all slices. */
-    long byteSize() {
-        return Stream.of(atoms, biases)
-                .flatMap(Stream::of)
-                .mapToLong(MemorySegment::byteSize)
-                .sum();
     }
 
     /** fp32 {@code [latents, 2, PAIRS]}, filled up with zeros. */

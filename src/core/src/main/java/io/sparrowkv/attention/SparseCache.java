@@ -246,34 +246,34 @@ public final class SparseCache implements AutoCloseable {
 
     /** The bytes held now, by part. */
     public CacheBytes bytes() {
-        long[] codes = new long[VectorKind.values().length];
+        int kinds = VectorKind.values().length;
+        long[] indices = new long[kinds];
+        long[] coefficients = new long[kinds];
         long vectors = 0;
         long window = 0;
         long sinks = 0;
         for (Layer layer : layers) {
             vectors += (layer.keys.blocks() + openBlocks(layer.keys)) * (long) TOKENS * shape.kvHeads();
-            codes[VectorKind.KEY.ordinal()] += codeBytes(layer.keys);
-            codes[VectorKind.VALUE.ordinal()] += codeBytes(layer.values);
+            for (KvSite site : new KvSite[] {layer.keys, layer.values}) {
+                // Half of a code's bytes are indices; what is quantized has none.
+                long bytes = codeBytes(site);
+                long ofIndices = site instanceof CodedSite ? bytes / 2 : 0;
+                indices[site.site().kind().ordinal()] += ofIndices;
+                coefficients[site.site().kind().ordinal()] += bytes - ofIndices;
+            }
             window += layer.tail.byteSize();
             sinks += layer.sinks.byteSize();
         }
-        long keyCodes = codes[VectorKind.KEY.ordinal()];
-        long valueCodes = codes[VectorKind.VALUE.ordinal()];
-        // Half of a code's bytes are indices; what is quantized has none.
-        boolean quantized = layers[0].keys instanceof QuantizedSite;
-        long keyIndices = quantized ? 0 : keyCodes / 2;
-        long valueIndices = quantized ? 0 : valueCodes / 2;
         return new CacheBytes(
                 length(),
                 vectors,
-                keyIndices,
-                keyCodes - keyIndices,
-                valueIndices,
-                valueCodes - valueIndices,
+                indices[VectorKind.KEY.ordinal()],
+                coefficients[VectorKind.KEY.ordinal()],
+                indices[VectorKind.VALUE.ordinal()],
+                coefficients[VectorKind.VALUE.ordinal()],
                 window,
                 sinks,
                 dictionaryBytes,
-                attention.slicedAtomBytes(),
                 length() * shape.denseFp16BytesPerToken());
     }
 

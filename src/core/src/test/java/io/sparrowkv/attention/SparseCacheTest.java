@@ -192,6 +192,19 @@ class SparseCacheTest {
 
     @ParameterizedTest
     @CsvSource({"POST, 0", "POST, 64", "PRE, 0", "PRE, 64"})
+    void sitesWithBudgetZeroAreKeptAsTheyAre(RopeStage rope, int window) {
+        Budgets budgets = Budgets.of(5, 9)
+                .with(0, VectorKind.KEY, Budgets.DENSE)
+                .with(1, VectorKind.VALUE, Budgets.DENSE)
+                .with(2, VectorKind.KEY, Budgets.DENSE)
+                .with(2, VectorKind.VALUE, Budgets.DENSE);
+        Scene.of(AttentionShape.of(3, 6, 3, 24), options(window, 4).withBudgets(budgets), 300)
+                .rope(rope)
+                .matchesOracle(130, 1, 64);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"POST, 0", "POST, 64", "PRE, 0", "PRE, 64"})
     void headsMayHaveDictionariesOfTheirOwn(RopeStage rope, int window) {
         Scene.of(AttentionShape.of(2, 6, 3, 24), options(window, 4), 300)
                 .rope(rope)
@@ -255,7 +268,8 @@ class SparseCacheTest {
         CacheOptions good = options(64, 4);
         assertRefused(shape, good.withBudgets(Budgets.of(71, 16)), "--budget-key", "71", "70");
         assertRefused(shape, good.withBudgets(Budgets.of(8, 17), Budgets.of(8, 16)), "--stored-value", "16", "17");
-        assertRefused(shape, good.withBudgets(Budgets.of(0, 16)), "key", "0", "1");
+        assertRefused(shape, good.withBudgets(Budgets.of(-1, 16)), "--budget-key", "-1", "0 to 70");
+        assertRefused(shape, good.withBudgets(Budgets.of(0, 16), Budgets.of(8, 16)), "--stored-key", "8", "fp16");
         assertRefused(shape, good.withBudgets(Budgets.of(8, 16).with(2, VectorKind.KEY, 4)), "layer", "2");
         assertRefused(shape, good.withWindow(-1), "--window", "-1");
         assertRefused(shape, good.withSinks(-2), "--sinks", "-2");
@@ -290,30 +304,8 @@ class SparseCacheTest {
             assertThat(bytes.window()).isBetween(2L * 2 * 77 * 2 * 16 * 4, 2L * 2 * 126 * 2 * 16 * 4);
             assertThat(bytes.denseFp16()).isEqualTo(401L * 2 * 2 * 2 * 16 * 2);
             assertThat(bytes.dictionaries()).isEqualTo(dictionaries.byteSize());
-            assertThat(bytes.slicedAtoms()).isZero();
             assertThat(bytes.total()).isEqualTo(bytes.codes() + bytes.window() + bytes.sinks());
             assertThat(bytes.keyCoefficients()).isEqualTo(bytes.keyIndices());
-        }
-    }
-
-    @Test
-    void countsTheKeyAtomsThatAreCutForRope() {
-        AttentionShape shape = AttentionShape.of(2, 4, 2, 64);
-        Scene scene = Scene.of(shape, options(64, 4), 400).rope(RopeStage.PRE);
-        try (DictionarySet dictionaries = scene.dictionaries();
-                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
-                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
-                SparseCache cache = new SparseCache(
-                        shape, RotaryEmbedding.plain(64, 10000), dictionaries, encoders, store, scene.options())) {
-            float[] output = new float[400 * 4 * 64];
-            scene.attend(cache, 0, 0, 399, output);
-            scene.attend(cache, 1, 0, 399, output);
-            assertThat(cache.bytes().slicedAtoms()).isZero();
-            scene.attend(cache, 0, 399, 1, output);
-            // Atoms and bias of 64 floats, which lanes up to 16 wide fill without a gap.
-            assertThat(cache.bytes().slicedAtoms()).isEqualTo((scene.latents() + 1) * 64L * Float.BYTES);
-            scene.attend(cache, 1, 399, 1, output);
-            assertThat(cache.bytes().slicedAtoms()).isEqualTo(2 * (scene.latents() + 1) * 64L * Float.BYTES);
         }
     }
 

@@ -56,7 +56,8 @@ public final class ModelVectorSource implements VectorSource {
                 contextTokens);
     }
 
-    private static String fingerprint(int[] tokens, int contextTokens) {
+    /** Identity of a text that is read in contexts of some length: SHA-256 of both. */
+    public static String fingerprint(int[] tokens, int contextTokens) {
         try {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             ByteBuffer bytes = ByteBuffer.allocate((tokens.length + 1) * Integer.BYTES);

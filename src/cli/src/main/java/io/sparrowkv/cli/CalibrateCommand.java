@@ -1,0 +1,269 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.Budgets;
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.eval.BudgetPlan;
+import io.sparrowkv.eval.CacheUnderTest;
+import io.sparrowkv.eval.PerplexityEvaluation;
+import io.sparrowkv.eval.SensitivityFile;
+import io.sparrowkv.eval.SiteSensitivity;
+import io.sparrowkv.eval.SiteSensitivity.Point;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.capture.ModelVectorSource;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.llm.model.Libtorch;
+import io.sparrowkv.report.Progress;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.function.IntConsumer;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** Finds the budgets by layer and kind that cost the least in predictions under a number of bytes. */
+@Command(
+        name = "calibrate",
+        description = {
+            "Choose budgets by layer and kind under a number of bytes, from what coding each site alone costs in predictions.",
+            "What was measured is kept beside the profile: after Ctrl-C, or for other bytes, the next run goes on from it."
+        },
+        sortOptions = false)
+final class CalibrateCommand implements Runnable {
+    private static final int DEFAULT_TOKENS = 4096;
+
+    @Mixin
+    private ModelArguments model;
+
+    @Option(
+            names = "--text",
+            paramLabel = "FILE",
+            required = true,
+            description = "UTF-8 text to measure on, and after that to check on.")
+    private Path text;
+
+    @Option(
+            names = "--tokens",
+            paramLabel = "N",
+            description = "Tokens to measure on; as many that follow are the check (default: 4096).")
+    private int tokens = DEFAULT_TOKENS;
+
+    @Option(
+            names = "--context",
+            paramLabel = "N",
+            description = "Cut the text in contexts of N tokens (default: 2048, or the model's limit).")
+    private int context = EvalTextArguments.DEFAULT_CONTEXT;
+
+    @Option(
+            names = "--bytes",
+            paramLabel = "N",
+            required = true,
+            description = "Most coded bytes of a token and KV head, keys and values together, mean of the layers.")
+    private double bytes;
+
+    @Option(
+            names = "--pairs",
+            paramLabel = "LIST",
+            split = ",",
+            description = "Budgets to choose from (default: 2,4,6,8,12,16,24,32).")
+    private List<Integer> pairs = List.of(2, 4, 6, 8, 12, 16, 24, 32);
+
+    @Option(
+            names = "--refine",
+            paramLabel = "HOW",
+            converter = BudgetArguments.RefinementConverter.class,
+            description = "How codes are refined: none, refit or pursuit:C (default: pursuit:64).")
+    private Refinement refinement = Refinement.pursuit(64);
+
+    @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
+    private int window = CacheOptions.DEFAULT_WINDOW;
+
+    @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
+    private int sinks = CacheOptions.DEFAULT_SINKS;
+
+    @Option(
+            names = "--out",
+            paramLabel = "FILE",
+            required = true,
+            description = "Where the profile goes; measurements go beside it, to FILE.measured.json.")
+    private Path out;
+
+    @Mixin
+    private DictionaryArguments dictionaries;
+
+    @Mixin
+    private OutputArguments output;
+
+    @Override
+    public void run() {
+        Check.range("--tokens", tokens, 2, Integer.MAX_VALUE / 2);
+        Check.range("--context", context, 2, Integer.MAX_VALUE);
+        if (!(bytes > 0 && bytes < 1 << 20)) {
+            throw new InvalidInputException("--bytes " + bytes + ": must be above 0, such as 68");
+        }
+        List<Integer> budgets = new ArrayList<>(new TreeSet<>(pairs));
+        Check.range("--pairs", budgets.getFirst(), 1, Integer.MAX_VALUE);
+        OutputPaths.requireWritable(out);
+        Libtorch.useThreads(dictionaries.threads());
+        try (CausalLm lm = CausalLm.load(model.folder());
+                SparseCaches caches = SparseCaches.open(lm, dictionaries)) {
+            int length = Math.min(context, model.maxContext(lm.config().maxPositions()));
+            int[] ids = EvalTextArguments.ids(lm, text, 2 * tokens);
+            CacheOptions options = CacheOptions.defaults()
+                    .withWindow(window)
+                    .withSinks(sinks)
+                    .withThreads(dictionaries.threads())
+                    .withRefinement(refinement);
+            options.withBudgets(Budgets.of(budgets.getLast(), budgets.getLast()))
+                    .validate(lm.config().attentionShape(), caches.dictionaries());
+            List<SiteSensitivity> sites =
+                    sensitivities(lm, caches, options, budgets, Arrays.copyOf(ids, tokens), length);
+            plan(lm, caches, options, sites, Arrays.copyOfRange(ids, tokens, 2 * tokens), length);
+        }
+    }
+
+    private List<SiteSensitivity> sensitivities(
+            CausalLm lm, SparseCaches caches, CacheOptions options, List<Integer> budgets, int[] ids, int length) {
+        Path file = OutputPaths.beside(out, ".measured.json");
+        SensitivityFile measured = SensitivityFile.read(file, identity(lm, caches, budgets, ids, length));
+        List<SiteSensitivity> sites = new ArrayList<>(measured.sites());
+        int kinds = VectorKind.values().length;
+        int count = lm.config().layers() * kinds;
+        if (!sites.isEmpty()) {
+            output.err().printf("sparrow: %d of %d sites were measured before (%s)%n", sites.size(), count, file);
+        }
+        try (Progress progress = Progress.start("calibrate", (long) count * ids.length, "tokens", output.err())) {
+            progress.resumeAt((long) sites.size() * ids.length);
+            for (int i = sites.size(); i < count; i++) {
+                Site site = Site.of(i / kinds, VectorKind.values()[i % kinds]);
+                long before = (long) i * ids.length;
+                sites.add(sensitivity(
+                        lm,
+                        caches,
+                        options,
+                        budgets,
+                        ids,
+                        length,
+                        site,
+                        done -> progress.at(before + done, site.label())));
+                new SensitivityFile(measured.identity(), sites).write(file);
+            }
+        }
+        return sites;
+    }
+
+    private static SiteSensitivity sensitivity(
+            CausalLm lm,
+            SparseCaches caches,
+            CacheOptions options,
+            List<Integer> budgets,
+            int[] ids,
+            int length,
+            Site site,
+            IntConsumer progress) {
+        Budgets dense = Budgets.of(Budgets.DENSE, Budgets.DENSE);
+        List<CacheUnderTest> alone = budgets.stream()
+                .map(k -> caches.underTest(options.withBudgets(dense.with(site.layer(), site.kind(), k))))
+                .toList();
+        List<PerplexityEvaluation.Result> results =
+                new PerplexityEvaluation(lm, alone, length, EvalPplCommand.DEFAULT_CHUNK).run(ids, progress);
+        List<Point> points = new ArrayList<>();
+        for (int i = 0; i < budgets.size(); i++) {
+            int kvHeads = lm.config().kvHeads();
+            CodeBlockLayout layout =
+                    new CodeBlockLayout(site, kvHeads, lm.config().dHead(), budgets.get(i));
+            double bytes = (double) layout.byteSize() / layout.rows();
+            points.add(
+                    new Point(budgets.get(i), bytes, results.get(i).comparison().meanKl()));
+        }
+        return new SiteSensitivity(site.layer(), site.kind(), points);
+    }
+
+    private void plan(
+            CausalLm lm,
+            SparseCaches caches,
+            CacheOptions options,
+            List<SiteSensitivity> sites,
+            int[] ids,
+            int length) {
+        int layers = lm.config().layers();
+        BudgetPlan best = BudgetPlan.best(sites, bytes * layers).orElseThrow(() -> tooFew(sites, layers));
+        BudgetPlan uniform = BudgetPlan.bestUniform(sites, bytes * layers).orElse(best);
+        CacheProfile profile = profile(lm, caches, sites, best);
+        CacheProfile even = profile(lm, caches, sites, uniform);
+        List<CacheUnderTest> checked = List.of(
+                caches.underTest(profile.applyTo(options)),
+                caches.underTest(even.applyTo(options)),
+                caches.underTest(
+                        options.withBudgets(CacheOptions.DEFAULT_BUDGETS).withRefinement(Refinement.NONE)));
+        List<PerplexityEvaluation.Result> results;
+        try (Progress progress = Progress.start("calibrate, check", ids.length, "tokens", output.err())) {
+            results = new PerplexityEvaluation(lm, checked, length, EvalPplCommand.DEFAULT_CHUNK)
+                    .run(ids, done -> progress.at(done, ""));
+        }
+        profile.write(out);
+        output.emit(new CalibrateReport(
+                "calibrate",
+                model.folder().toString(),
+                text.toString(),
+                tokens,
+                length,
+                options,
+                bytes,
+                sites,
+                sites.stream().map(SiteSensitivity::elbow).toList(),
+                new CalibrateReport.Checked(profile, best.kl(), results.get(0)),
+                new CalibrateReport.Checked(even, uniform.kl(), results.get(1)),
+                results.get(2),
+                out.toString()));
+    }
+
+    private CacheProfile profile(CausalLm lm, SparseCaches caches, List<SiteSensitivity> sites, BudgetPlan plan) {
+        List<Integer> keys = new ArrayList<>();
+        List<Integer> values = new ArrayList<>();
+        for (int i = 0; i < sites.size(); i++) {
+            (sites.get(i).kind() == VectorKind.KEY ? keys : values)
+                    .add(plan.choices().get(i).pairs());
+        }
+        return new CacheProfile(
+                lm.fingerprint(),
+                caches.dictionaries().fingerprint(),
+                refinement,
+                plan.bytes() / lm.config().layers(),
+                keys,
+                values);
+    }
+
+    /** All that a measurement depends on. */
+    private Map<String, String> identity(
+            CausalLm lm, SparseCaches caches, List<Integer> budgets, int[] ids, int length) {
+        Map<String, String> identity = new LinkedHashMap<>();
+        identity.put("model", lm.fingerprint());
+        identity.put("dictionaries", caches.dictionaries().fingerprint());
+        identity.put("codec", CodeBlockLayout.CODEC);
+        identity.put("refine", refinement.label());
+        identity.put("pairs", budgets.toString());
+        identity.put("text", ModelVectorSource.fingerprint(ids, length));
+        identity.put("window", Integer.toString(window));
+        identity.put("sinks", Integer.toString(sinks));
+        return identity;
+    }
+
+    private InvalidInputException tooFew(List<SiteSensitivity> sites, int layers) {
+        double least = sites.stream()
+                .mapToDouble(site -> site.points().getFirst().bytes())
+                .sum();
+        return new InvalidInputException(
+                "--bytes %s: the smallest of --pairs takes %.1f; allow more, or add fewer pairs"
+                        .formatted(bytes, least / layers));
+    }
+}

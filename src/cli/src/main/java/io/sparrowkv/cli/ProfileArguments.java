@@ -1,0 +1,46 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.sae.DictionarySet;
+import java.nio.file.Path;
+import java.util.Optional;
+import picocli.CommandLine.Option;
+
+/** A setting by its name or from its file, in place of budgets one by one. */
+final class ProfileArguments {
+    /** The paper's budgets, which are the defaults. */
+    private static final String PAPER = "paper";
+
+    @Option(
+            names = "--profile",
+            paramLabel = "NAME",
+            description = "A file of 'sparrow calibrate' that says how vectors are coded, in place of budgets and"
+                    + " refinement one by one; or paper: 8/16, not refined (default: paper).")
+    private Optional<String> profile = Optional.empty();
+
+    /**
+     * The options as the cache takes them; it checks them against model and dictionaries itself.
+     *
+     * @throws InvalidInputException when budgets are given as well, or the profile is another model's or other dictionaries'
+     */
+    CacheOptions options(BudgetArguments budgets, int threads, CausalLm lm, DictionarySet dictionaries) {
+        CacheOptions options = budgets.options(threads);
+        if (profile.isEmpty()) {
+            return options;
+        }
+        if (budgets.sayHowToCode()) {
+            throw new InvalidInputException(
+                    "--profile %s is given beside budgets or --refine; give one or the other".formatted(profile.get()));
+        }
+        if (profile.get().equals(PAPER)) {
+            return options;
+        }
+        Path file = Path.of(profile.get());
+        CacheProfile read = CacheProfile.read(file);
+        read.requireFit(file, lm.fingerprint(), dictionaries.fingerprint());
+        return read.applyTo(options);
+    }
+}

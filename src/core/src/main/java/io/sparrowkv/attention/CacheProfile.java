@@ -1,0 +1,143 @@
+package io.sparrowkv.attention;
+
+import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.io.AtomicFile;
+import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.io.JsonFields;
+import io.sparrowkv.sae.VectorKind;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ArrayNode;
+import tools.jackson.databind.node.ObjectNode;
+
+/**
+ * How a model's vectors are best coded under some number of bytes, as {@code sparrow calibrate} found it: budgets by layer and kind, and
+ * the refinement that they were found with. A JSON file:
+ *
+ * <pre>
+ * {
+ *   "format_version": 1,
+ *   "model_fingerprint": "…",
+ *   "dictionaries_fingerprint": "…",
+ *   "refine": "pursuit:64",
+ *   "bytes": 67.3,
+ *   "layers": [{"key": 16, "value": 12}, …]
+ * }
+ * </pre>
+ *
+ * @param model fingerprint of the model
+ * @param dictionaries fingerprint of its dictionaries
+ * @param refinement what is done to codes before they are kept
+ * @param bytes coded bytes of a token and KV head, keys and values, mean of the layers
+ * @param keys pairs of a key's code, by layer; {@link Budgets#DENSE} keeps keys as fp16
+ * @param values pairs of a value's code, by layer
+ */
+public record CacheProfile(
+        String model,
+        String dictionaries,
+        Refinement refinement,
+        double bytes,
+        List<Integer> keys,
+        List<Integer> values) {
+    private static final int VERSION = 1;
+    private static final int MOST_PAIRS = 1 << Short.SIZE;
+    private static final JsonMapper JSON = JsonMapper.shared();
+
+    public CacheProfile {
+        keys = List.copyOf(keys);
+        values = List.copyOf(values);
+        if (keys.isEmpty() || keys.size() != values.size()) {
+            throw new IllegalArgumentException("budgets of %d and %d layers".formatted(keys.size(), values.size()));
+        }
+    }
+
+    /**
+     * Reads a profile.
+     *
+     * @throws InvalidInputException when the file is missing, broken, or of another version
+     */
+    public static CacheProfile read(Path file) {
+        JsonFields fields = JsonFields.read(file);
+        fields.integer("format_version", VERSION, VERSION);
+        List<Integer> keys = new ArrayList<>();
+        List<Integer> values = new ArrayList<>();
+        for (JsonFields layer : fields.objects("layers")) {
+            keys.add(layer.integer("key", Budgets.DENSE, MOST_PAIRS));
+            values.add(layer.integer("value", Budgets.DENSE, MOST_PAIRS));
+        }
+        if (keys.isEmpty()) {
+            throw fields.missing("layers");
+        }
+        return new CacheProfile(
+                fields.string("model_fingerprint"),
+                fields.string("dictionaries_fingerprint"),
+                refinement(fields),
+                fields.positiveNumber("bytes"),
+                keys,
+                values);
+    }
+
+    private static Refinement refinement(JsonFields fields) {
+        try {
+            return Refinement.parse(fields.string("refine"));
+        } catch (InvalidInputException e) {
+            throw fields.invalid("refine", e.getMessage());
+        }
+    }
+
+    /**
+     * Writes the profile, or leaves the file as it was.
+     *
+     * @throws InvalidInputException when it cannot be written
+     */
+    public void write(Path file) {
+        ObjectNode root = JSON.createObjectNode();
+        root.put("format_version", VERSION);
+        root.put("model_fingerprint", model);
+        root.put("dictionaries_fingerprint", dictionaries);
+        root.put("refine", refinement.label());
+        root.put("bytes", bytes);
+        ArrayNode layers = root.putArray("layers");
+        for (int layer = 0; layer < keys.size(); layer++) {
+            layers.addObject().put("key", keys.get(layer)).put("value", values.get(layer));
+        }
+        String text = JSON.writerWithDefaultPrettyPrinter().writeValueAsString(root) + "\n";
+        AtomicFile.write(file, text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** The budgets of all layers. */
+    public Budgets budgets() {
+        Budgets budgets = Budgets.of(keys.getFirst(), values.getFirst());
+        for (int layer = 1; layer < keys.size(); layer++) {
+            budgets = budgets.with(layer, VectorKind.KEY, keys.get(layer))
+                    .with(layer, VectorKind.VALUE, values.get(layer));
+        }
+        return budgets;
+    }
+
+    /** These options with the profile's budgets and refinement. */
+    public CacheOptions applyTo(CacheOptions options) {
+        return options.withBudgets(budgets()).withRefinement(refinement);
+    }
+
+    /**
+     * Refuses a model or dictionaries other than those that the profile was made for.
+     *
+     * @param file where the profile was read from
+     * @throws InvalidInputException with both fingerprints
+     */
+    public void requireFit(Path file, String modelFingerprint, String dictionariesFingerprint) {
+        requireSame(file, "model_fingerprint", model, "the model's", modelFingerprint);
+        requireSame(file, "dictionaries_fingerprint", dictionaries, "the dictionaries'", dictionariesFingerprint);
+    }
+
+    private static void requireSame(Path file, String field, String own, String whose, String other) {
+        if (!own.equals(other)) {
+            throw new InvalidInputException("%s: %s is %s, %s is %s; make a profile for them with 'sparrow calibrate'"
+                    .formatted(file, field, own, whose, other));
+        }
+    }
+}
