@@ -30,10 +30,7 @@ final class EncodePlan implements AutoCloseable {
     private static final int UPLOAD_INDEX = 0;
     private static final int ENCODE_INDEX = 1;
     private static final int LEAST_ROWS = 64;
-
-    /** Most rows of a chunk. */
-    static final int MOST_ROWS = 2048;
-
+    private static final int MOST_ROWS = 2048;
     private static final int EXPONENT = 0x7f80_0000;
 
     private final DictionaryBank bank;

@@ -92,6 +92,7 @@ final class DemoCommand implements Runnable {
                         source,
                         caches.dictionaries(),
                         options.read().value(),
+                        options.refinement(),
                         caches.encoders(),
                         dictionaries.threads());
             }

@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.eval.VectorFidelity;
 import io.sparrowkv.llm.capture.ModelVectorSource;
 import io.sparrowkv.llm.model.CausalLm;
@@ -39,6 +40,13 @@ final class EvalSitesCommand implements Runnable {
             description = "Budget at which firing latents are counted (default: 16).")
     private int densityBudget = CacheOptions.DEFAULT_BUDGETS.value();
 
+    @Option(
+            names = "--refine",
+            paramLabel = "HOW",
+            converter = BudgetArguments.RefinementConverter.class,
+            description = "Refine the codes: none, refit or pursuit:C (default: none).")
+    private Refinement refinement = Refinement.NONE;
+
     @Mixin
     private OutputArguments output;
 
@@ -58,6 +66,7 @@ final class EvalSitesCommand implements Runnable {
                                 source,
                                 caches.dictionaries(),
                                 densityBudget,
+                                refinement,
                                 caches.encoders(),
                                 dictionaries.threads())));
             }

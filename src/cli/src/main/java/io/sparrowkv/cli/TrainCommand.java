@@ -7,6 +7,7 @@ import io.sparrowkv.cli.VectorArguments.LiveVectors;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.AtomicFile;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.report.Json;
@@ -118,6 +119,20 @@ final class TrainCommand implements Runnable {
             description = "Budgets that codes are trained to be read at, ascending (default: 4,8,16,32).")
     private List<Integer> budgets = PrefixLoss.DEFAULT.budgets();
 
+    @Option(
+            names = "--refine",
+            paramLabel = "HOW",
+            converter = BudgetArguments.RefinementConverter.class,
+            description = "Train the atoms on codes refined like this, and the encoder to foretell them: refit or"
+                    + " pursuit:C; none trains on the encoder's own codes (default: none).")
+    private Refinement refinement = Refinement.NONE;
+
+    @Option(
+            names = "--from",
+            paramLabel = "DIR",
+            description = "Dictionaries to start from, of the same sites and shape (default: atoms made from vectors).")
+    private Optional<Path> from = Optional.empty();
+
     @Option(names = "--seed", paramLabel = "N", defaultValue = "1", description = "Seed (default: 1).")
     private long seed;
 
@@ -173,7 +188,8 @@ final class TrainCommand implements Runnable {
         try (Interruption interruption = Interruption.watch();
                 EncoderBackend backend = Encoders.start(encoder, threads.count());
                 Workers workers = Workers.start("sparrow-train", threads.count());
-                TrainingRun run = new TrainingRun(source, settings(source), backend, workers)) {
+                Start start = Start.read(from);
+                TrainingRun run = new TrainingRun(source, settings(source), backend, workers, start.set())) {
             if (resume) {
                 Checkpoints.restore(run, checkpoint);
                 output.err().printf("sparrow: going on after step %d%n", run.step());
@@ -181,6 +197,18 @@ final class TrainCommand implements Runnable {
                 output.err().printf("sparrow: %s is replaced; --resume would go on from it%n", checkpoint);
             }
             train(run, checkpoint, interruption, origin, backend);
+        }
+    }
+
+    /** Dictionaries to start from, if any. */
+    private record Start(Optional<DictionarySet> set) implements AutoCloseable {
+        static Start read(Optional<Path> folder) {
+            return new Start(folder.map(DictionaryFiles::read));
+        }
+
+        @Override
+        public void close() {
+            set.ifPresent(DictionarySet::close);
         }
     }
 
@@ -249,7 +277,13 @@ final class TrainCommand implements Runnable {
             }
         }
         TrainerSettings trainer = new TrainerSettings(
-                latents, PrefixLoss.of(budgets), schedule(), AuxiliaryLoss.DEFAULT, Initialisation.DATA, seed);
+                latents,
+                PrefixLoss.of(budgets),
+                schedule(),
+                AuxiliaryLoss.DEFAULT,
+                Initialisation.DATA,
+                refinement,
+                seed);
         // More rows than the source has would only be the same ones again.
         long rows = source.chunks() * origin.chunkTokens() * (perHead ? 1 : origin.kvHeads());
         int bufferRows = (int) Math.min(rows, TrainingSettings.DEFAULT_BUFFER_ROWS);
@@ -282,6 +316,7 @@ final class TrainCommand implements Runnable {
         training.put("batch", Integer.toString(schedule.batch()));
         training.put("learning_rate", Float.toString(schedule.learningRate()));
         training.put("budgets", budgets.toString());
+        training.put("refine", refinement.label());
         training.put("seed", Long.toString(seed));
         training.put("encoder", backend.name());
         training.put("data_fingerprint", origin.dataFingerprint());

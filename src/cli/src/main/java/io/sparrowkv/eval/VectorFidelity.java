@@ -5,6 +5,7 @@ import io.sparrowkv.capture.VectorSink;
 import io.sparrowkv.capture.VectorSource;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.Site;
@@ -23,10 +24,16 @@ public final class VectorFidelity {
      * Reads the source once for each site, so that memory holds one site's vectors.
      *
      * @param firingBudget budget at which firing latents are counted
+     * @param refinement of the codes
      * @return a report for each site, in the order of sites
      */
     public static List<SiteReport> measure(
-            VectorSource source, DictionarySet dictionaries, int firingBudget, EncoderBackend encoders, int threads) {
+            VectorSource source,
+            DictionarySet dictionaries,
+            int firingBudget,
+            Refinement refinement,
+            EncoderBackend encoders,
+            int threads) {
         List<SiteReport> reports = new ArrayList<>();
         try (Workers workers = Workers.start("fidelity", threads)) {
             for (Dictionary dictionary : dictionaries.bySite().values()) {
@@ -35,7 +42,7 @@ public final class VectorFidelity {
                         source.read(chunk, vectors);
                     }
                     reports.add(SiteEvaluation.evaluate(
-                            dictionary, vectors.rows, vectors.count, firingBudget, encoders, workers));
+                            dictionary, vectors.rows, vectors.count, firingBudget, refinement, encoders, workers));
                 }
             }
         }

@@ -42,7 +42,7 @@ public final class RefinedBackend implements EncoderBackend {
     }
 
     @Override
-    public TopKEncoder open(Dictionary dictionary) {
+    public RefinedEncoder open(Dictionary dictionary) {
         return new RefinedEncoder(base.open(dictionary), refinement, workers, pursuits);
     }
 

@@ -8,7 +8,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Takes an encoder's best latents as candidates and refines them to codes, rows in parallel. */
-final class RefinedEncoder implements TopKEncoder {
+public final class RefinedEncoder implements TopKEncoder {
     /** Rows of a task. */
     private static final int TASK_ROWS = 16;
 
@@ -62,6 +62,18 @@ final class RefinedEncoder implements TopKEncoder {
             this.vectors = MemorySegment.NULL;
             this.codes = null;
         }
+    }
+
+    /**
+     * What the last codes were chosen among: the encoder's own codes of as many pairs as there were candidates.
+     *
+     * @throws IllegalStateException when the choice is among all latents, whether the encoder would or not
+     */
+    public CodeBatch candidates() {
+        if (choosesAmongAll()) {
+            throw new IllegalStateException("codes were chosen among all latents, not among an encoder's candidates");
+        }
+        return candidates;
     }
 
     @Override

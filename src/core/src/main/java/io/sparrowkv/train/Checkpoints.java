@@ -59,7 +59,7 @@ public final class Checkpoints {
                 .metadata("fill", Long.toString(run.position().fill()))
                 .metadata("fill_start", Long.toString(run.position().fillStart()))
                 .metadata("batch_of_fill", Integer.toString(run.position().batchOfFill()));
-        run.settings().identity(run.origin()).forEach((name, value) -> writer.metadata("settings." + name, value));
+        run.identity().forEach((name, value) -> writer.metadata("settings." + name, value));
         for (int i = 0; i < run.trainers().size(); i++) {
             TrainerState state = run.trainers().get(i).state();
             String prefix = prefix(run, i);
@@ -82,8 +82,7 @@ public final class Checkpoints {
             Map<String, String> metadata = saved.metadata();
             expect(file, metadata, "format", FORMAT, "it is no checkpoint of a training");
             expect(file, metadata, "version", VERSION, "train again with this version");
-            run.settings()
-                    .identity(run.origin())
+            run.identity()
                     .forEach((name, value) -> expect(
                             file,
                             metadata,

@@ -53,6 +53,16 @@ final class PairLists {
         }
     }
 
+    /** Whether a code has the atom: one that was only looked at has coefficient 0. */
+    boolean fires(int atom) {
+        for (int entry = starts[atom]; entry < starts[atom + 1]; entry++) {
+            if (coefficients[entry] != 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** First entry of an atom's list. */
     int start(int atom) {
         return starts[atom];

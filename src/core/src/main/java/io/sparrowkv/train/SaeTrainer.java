@@ -1,9 +1,7 @@
 package io.sparrowkv.train;
 
 import io.sparrowkv.concurrent.Workers;
-import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.EncoderBackend;
-import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -11,7 +9,7 @@ import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
- * Trains the dictionary of one site, a batch a step. The forward pass is any {@link TopKEncoder}'s; the backward pass is written by
+ * Trains the dictionary of one site, a batch a step. The forward pass is any encoder's ({@link StepCodes}); the backward pass is written by
  * hand over the kept pairs alone, first row by row ({@link RowGradients}), then atom by atom ({@link AtomUpdates}) with Adam and the
  * atoms' unit length in the same sweep.
  *
@@ -32,8 +30,7 @@ public final class SaeTrainer implements AutoCloseable {
     private final Workers workers;
     private final Arena arena = Arena.ofShared();
     private final Dictionary dictionary;
-    private final TopKEncoder encoder;
-    private final CodeBatch codes;
+    private final StepCodes codes;
     private final RowGradients rowGradients;
     private final PairLists lists;
     private final DeadLatents deadLatents;
@@ -55,13 +52,10 @@ public final class SaeTrainer implements AutoCloseable {
         this.dictionary = dictionary;
         int batch = Math.max(settings.schedule().batch(), 1);
         int dHead = dictionary.dHead();
-        int budget = settings.loss().largestBudget();
         int latents = dictionary.latents();
-        this.encoder = backend.open(dictionary);
-        this.codes = CodeBatch.allocate(batch, budget);
-        this.rowGradients = new RowGradients(
-                arena, batch, dHead, settings.loss().budgets(), settings.loss().weights());
-        this.lists = new PairLists(latents, batch, budget);
+        this.codes = StepCodes.open(dictionary, settings, backend, workers);
+        this.rowGradients = new RowGradients(arena, batch, dHead, codes.budgets(), codes.weights());
+        this.lists = new PairLists(latents, batch, codes.budgets().getLast());
         this.deadLatents = new DeadLatents(arena, dictionary, backend, settings.auxiliary(), batch);
         this.state = new TrainerState(arena, dictionary);
         this.scratch = new AtomUpdates.Gradient[workers.threads()];
@@ -83,7 +77,7 @@ public final class SaeTrainer implements AutoCloseable {
 
     /** Reads state and weights again, after a checkpoint was put in their place. */
     void reload() {
-        encoder.reload();
+        codes.reload();
     }
 
     /**
@@ -92,7 +86,23 @@ public final class SaeTrainer implements AutoCloseable {
      * @param sample {@code [rows, dHead]}
      */
     public void initialise(MemorySegment sample, int rows) {
-        new FirstWeights(dictionary, settings).write(sample, rows, encoder, codes);
+        codes.firstWeights(new FirstWeights(dictionary, settings), sample, rows);
+        state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
+    }
+
+    /**
+     * Begins with given weights.
+     *
+     * @param from of the same shape, over vectors as they are outside of training
+     * @param factor that training's vectors were multiplied with
+     * @param sample of training's vectors, {@code [rows, dHead]}
+     */
+    public void start(Dictionary from, float factor, MemorySegment sample, int rows) {
+        dictionary.encoderWeights().copyFrom(from.encoderWeights());
+        dictionary.decoderWeights().copyFrom(from.decoderWeights());
+        Lanes.scale(dictionary.encoderBias(), 0, factor, from.encoderBias(), 0, dictionary.latents());
+        Lanes.scale(dictionary.decoderBias(), 0, factor, from.decoderBias(), 0, dictionary.dHead());
+        codes.reload();
         state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
     }
 
@@ -109,17 +119,17 @@ public final class SaeTrainer implements AutoCloseable {
         workers.forEach(
                 tasks(dictionary.latents(), ATOM_TASK), (task, worker) -> updateAtoms(task, worker, vectors, rate));
         updateCentre(rows, rate);
-        encoder.reload();
+        codes.reload();
         return result(rows);
     }
 
     /** Everything of a step that comes before a weight is changed. */
     void gradients(MemorySegment vectors, int rows) {
-        encoder.encode(vectors, rows, settings.loss().largestBudget(), codes);
+        codes.encode(vectors, rows, state.steps());
         workers.forEach(tasks(rows, ROW_TASK), (task, worker) -> rowTask(task, worker, vectors, rows));
-        lists.build(codes, rowGradients);
+        lists.build(codes.pairs(), rowGradients);
         deadLatents.set(dead());
-        float last = -2 * lossScale(rows) * settings.loss().weights().getLast();
+        float last = -2 * lossScale(rows) * codes.weights().getLast();
         deadLatents.compute(vectors, rows, rowGradients, last, workers);
     }
 
@@ -142,7 +152,9 @@ public final class SaeTrainer implements AutoCloseable {
                     dictionary.encoderWeights(),
                     (long) latent * dHead,
                     dHead);
-            state.fired(latent);
+            if (lists.fires(latent)) {
+                state.fired(latent);
+            }
         }
         if (revived) {
             deadLatents.add(to, latent, vectors);
@@ -167,7 +179,7 @@ public final class SaeTrainer implements AutoCloseable {
     double loss(int rows) {
         double loss = 0;
         for (int g = 0; g < rowGradients.groups(); g++) {
-            loss += settings.loss().weights().get(g) * squaredError(rows, g);
+            loss += codes.weights().get(g) * squaredError(rows, g);
         }
         return loss / ((double) rows * dictionary.dHead());
     }
@@ -176,7 +188,6 @@ public final class SaeTrainer implements AutoCloseable {
     public void close() {
         deadLatents.close();
         codes.close();
-        encoder.close();
         arena.close();
     }
 
@@ -188,7 +199,8 @@ public final class SaeTrainer implements AutoCloseable {
         zero(rowSums, task);
         int end = Math.min(rows, (task + 1) * ROW_TASK);
         for (int row = task * ROW_TASK; row < end; row++) {
-            rowGradients.compute(row, vectors, codes, atoms, bias, scale, rowScratch[worker]);
+            rowGradients.compute(row, vectors, codes.pairs(), atoms, bias, scale, rowScratch[worker]);
+            codes.teachEncoder(row, scale, rowGradients.coefficientGradients());
             // The first group's gradient sums over every budget, and b_dec is part of every reconstruction.
             long all = (long) row * rowGradients.groups() * dHead;
             Lanes.addScaled(rowSums, (long) task * dHead, 1, rowGradients.gradients(), all, dHead);
@@ -236,7 +248,7 @@ public final class SaeTrainer implements AutoCloseable {
 
     private StepResult result(int rows) {
         int largest = rowGradients.groups() - 1;
-        long pairs = lists.end(dictionary.latents() - 1);
+        long pairs = codes.kept();
         double unexplained = squaredError(rows, largest) / rows / state.variance();
         return new StepResult(
                 loss(rows), 1 - unexplained, (double) pairs / rows, (double) dead().length / dictionary.latents());

@@ -5,6 +5,8 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.RefinedBackend;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
@@ -42,34 +44,67 @@ public final class SiteEvaluation {
     /**
      * @param vectors {@code [rows, dHead]}
      * @param firingBudget budget at which firing is counted
+     * @param refinement of the codes; refined codes are made anew at each budget, of others prefixes are read
      */
     public static SiteReport evaluate(
             Dictionary dictionary,
             MemorySegment vectors,
             int rows,
             int firingBudget,
+            Refinement refinement,
             EncoderBackend backend,
             Workers workers) {
         SiteEvaluation evaluation = new SiteEvaluation(dictionary);
-        int largest = evaluation.budgets[evaluation.budgets.length - 1];
-        try (TopKEncoder encoder = backend.open(dictionary);
-                CodeBatch codes = CodeBatch.allocate(BATCH, largest)) {
-            long rowBytes = (long) dictionary.dHead() * Float.BYTES;
-            for (int first = 0; first < rows; first += BATCH) {
-                int count = Math.min(BATCH, rows - first);
-                MemorySegment batch = vectors.asSlice(first * rowBytes, count * rowBytes);
-                encoder.encode(batch, count, largest, codes);
-                workers.forEach(
-                        (count + ROW_TASK - 1) / ROW_TASK, (task, worker) -> evaluation.add(task, count, batch, codes));
-                evaluation.countFiring(codes, firingBudget);
+        if (refinement.kind() == Refinement.Kind.NONE) {
+            int largest = evaluation.budgets[evaluation.budgets.length - 1];
+            try (TopKEncoder encoder = backend.open(dictionary)) {
+                evaluation.run(encoder, largest, 0, firingBudget, vectors, rows, workers);
+            }
+        } else {
+            try (RefinedBackend refined = new RefinedBackend(backend, refinement, workers.threads());
+                    TopKEncoder encoder = refined.open(dictionary)) {
+                for (int b = 0; b < evaluation.budgets.length; b++) {
+                    boolean last = b + 1 == evaluation.budgets.length || evaluation.budgets[b + 1] > firingBudget;
+                    boolean counted = evaluation.budgets[b] <= firingBudget && last;
+                    int budget = evaluation.budgets[b];
+                    evaluation.run(encoder, budget, b, counted ? budget : 0, vectors, rows, workers);
+                }
             }
         }
         double variance = Statistics.variance(vectors, rows, dictionary.dHead()) * rows;
         return evaluation.report(rows, variance);
     }
 
-    /** Decodes the rows of a task, pair after pair, and takes the error at each budget on the way. */
-    private void add(int task, int rows, MemorySegment vectors, CodeBatch codes) {
+    /**
+     * Encodes all vectors and compares.
+     *
+     * @param budget pairs of the codes
+     * @param from the first budget that is compared, up to that of the codes
+     * @param firingBudget budget at which firing is counted, 0 for not now
+     */
+    private void run(
+            TopKEncoder encoder,
+            int budget,
+            int from,
+            int firingBudget,
+            MemorySegment vectors,
+            int rows,
+            Workers workers) {
+        long rowBytes = (long) dictionary.dHead() * Float.BYTES;
+        try (CodeBatch codes = CodeBatch.allocate(BATCH, budget)) {
+            for (int first = 0; first < rows; first += BATCH) {
+                int count = Math.min(BATCH, rows - first);
+                MemorySegment batch = vectors.asSlice(first * rowBytes, count * rowBytes);
+                encoder.encode(batch, count, budget, codes);
+                workers.forEach(
+                        (count + ROW_TASK - 1) / ROW_TASK, (task, worker) -> add(task, count, batch, codes, from));
+                countFiring(codes, firingBudget);
+            }
+        }
+    }
+
+    /** Decodes the rows of a task, pair after pair, and takes the error at each budget from {@code from} on, on the way. */
+    private void add(int task, int rows, MemorySegment vectors, CodeBatch codes, int from) {
         int dHead = dictionary.dHead();
         float[] decoded = new float[dHead];
         int end = Math.min(rows, (task + 1) * ROW_TASK);
@@ -78,7 +113,7 @@ public final class SiteEvaluation {
                 decoded[i] = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, i);
             }
             int pair = 0;
-            for (int b = 0; b < budgets.length; b++) {
+            for (int b = from; b < budgets.length && budgets[b] <= codes.budget(); b++) {
                 int until = Math.min(codes.count(row), budgets[b]);
                 for (; pair < until; pair++) {
                     float coefficient = codes.coefficient(row, pair);

@@ -19,6 +19,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
@@ -44,6 +46,7 @@ public final class TrainingRun implements AutoCloseable {
     private final List<SaeTrainer> trainers = new ArrayList<>();
     private final List<Dictionary> working = new ArrayList<>();
     private final float[] factors;
+    private final Optional<DictionarySet> start;
     private Position position = new Position(0, 0, 0, 0);
     private volatile boolean stopping;
 
@@ -64,12 +67,27 @@ public final class TrainingRun implements AutoCloseable {
      * @throws InvalidInputException when the source lacks a site, or is too short
      */
     public TrainingRun(VectorSource source, TrainingSettings settings, EncoderBackend backend, Workers workers) {
+        this(source, settings, backend, workers, Optional.empty());
+    }
+
+    /**
+     * @param start dictionaries to begin with, instead of first weights made from vectors; the caller's, read when training begins
+     * @throws InvalidInputException as above, or when the dictionaries are not these sites', or of another shape
+     */
+    public TrainingRun(
+            VectorSource source,
+            TrainingSettings settings,
+            EncoderBackend backend,
+            Workers workers,
+            Optional<DictionarySet> start) {
+        this.start = start;
         this.source = source;
         this.settings = settings;
         this.backend = backend;
         this.workers = workers;
         VectorOrigin origin = source.origin();
         checkSites(origin);
+        start.ifPresent(this::checkStart);
         int batchRows = settings.trainer().schedule().batch();
         this.buffers = new SiteBuffers(origin, settings.sites(), settings.rope(), settings.bufferRows(), batchRows);
         int wanted = (settings.heldOutRows() + buffers.chunkRows() - 1) / buffers.chunkRows();
@@ -161,18 +179,22 @@ public final class TrainingRun implements AutoCloseable {
                     buffers.vectors(i),
                     buffers.rows(),
                     settings.trainer().loss().largestBudget(),
+                    settings.trainer().refinement(),
                     backend,
                     workers));
         }
         return reports;
     }
 
-    VectorOrigin origin() {
-        return source.origin();
-    }
-
     TrainingSettings settings() {
         return settings;
+    }
+
+    /** Everything that the result depends on, by name. */
+    Map<String, String> identity() {
+        Map<String, String> fields = settings.identity(source.origin());
+        fields.put("start", start.map(DictionarySet::fingerprint).orElse("none"));
+        return fields;
     }
 
     EncoderBackend backend() {
@@ -204,6 +226,31 @@ public final class TrainingRun implements AutoCloseable {
         working.forEach(Dictionary::close);
         buffers.close();
         arena.close();
+    }
+
+    private void checkStart(DictionarySet set) {
+        for (Site site : settings.sites()) {
+            Dictionary dictionary = set.bySite().get(site);
+            if (dictionary == null) {
+                throw new InvalidInputException(site + ": no dictionary to start from; choose among "
+                        + set.bySite().keySet());
+            }
+            RopeStage rope = site.kind() == VectorKind.KEY ? settings.rope() : RopeStage.PRE;
+            if (dictionary.dHead() != source.origin().dHead()
+                    || dictionary.latents() != settings.trainer().latents()
+                    || dictionary.rope() != rope) {
+                throw new InvalidInputException(
+                        "%s: the dictionary to start from has d_head %d, %d latents, rope %s, the training %d, %d, %s; make them the same"
+                                .formatted(
+                                        site,
+                                        dictionary.dHead(),
+                                        dictionary.latents(),
+                                        dictionary.rope().label(),
+                                        source.origin().dHead(),
+                                        settings.trainer().latents(),
+                                        rope.label()));
+            }
+        }
     }
 
     private void checkSites(VectorOrigin origin) {
@@ -254,7 +301,12 @@ public final class TrainingRun implements AutoCloseable {
                 factors[i] = (float) Math.sqrt(dHead / meanSquare);
                 buffers.factor(i, factors[i]);
                 buffers.gather(i, sampleRows, 0, rows, sample, workers);
-                trainers.get(i).initialise(sample, rows);
+                Site site = settings.sites().get(i);
+                if (start.isPresent()) {
+                    trainers.get(i).start(start.get().bySite().get(site), factors[i], sample, rows);
+                } else {
+                    trainers.get(i).initialise(sample, rows);
+                }
             }
         }
     }

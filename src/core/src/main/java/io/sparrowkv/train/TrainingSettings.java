@@ -72,6 +72,7 @@ public record TrainingSettings(
         fields.put("loss", trainer.loss().toString());
         fields.put("schedule", trainer.schedule().toString());
         fields.put("auxiliary", trainer.auxiliary().toString());
+        fields.put("refine", trainer.refinement().label());
         fields.put("initialisation", trainer.initialisation().label());
         fields.put("seed", Long.toString(trainer.seed()));
         fields.put("buffer_rows", Integer.toString(bufferRows));

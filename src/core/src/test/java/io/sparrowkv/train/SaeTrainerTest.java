@@ -5,8 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.encode.ScalarPursuit;
+import io.sparrowkv.encode.ScalarTopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -79,6 +83,113 @@ class SaeTrainerTest {
         assertThat(largest).isGreaterThan(0.01f);
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {5, 16, 24})
+    void pursuedAtomsFollowTheErrorAndTheEncoderWhatWasChosen(int dHead) {
+        int rows = 7;
+        TrainerSettings plain = settings(12, PrefixLoss.of(List.of(3)), new Schedule(1, rows, 1e-3f, 0, 0));
+        SaeTrainer trainer = trainer(dHead, refined(plain, Refinement.pursuit(5)), 2);
+        MemorySegment vectors = new PlantedVectors(dHead, 12, 3, 0.1, 3).draw(arena, rows, 4);
+        randomise(trainer.dictionary(), 5);
+        trainer.reload();
+        Dictionary d = trainer.dictionary();
+        float[][] taught = taughtEncoder(d, vectors, rows, 3, 5);
+
+        AtomUpdates.Gradient gradient = new AtomUpdates.Gradient(arena, dHead);
+        float largest = 0;
+        for (int latent = 0; latent < d.latents(); latent++) {
+            trainer.gradients(vectors, rows);
+            if (!trainer.gradient(latent, vectors, gradient, 0)) {
+                gradient.clear();
+            }
+            for (int i = 0; i < dHead; i += 3) {
+                // Coefficients of least squares: what they change by takes no part in the gradient.
+                assertThat(gradient.decoder.getAtIndex(JAVA_FLOAT, i))
+                        .as("W_dec[%d][%d]", latent, i)
+                        .satisfies(near(
+                                difference(trainer, vectors, rows, d.decoderWeights(), (long) latent * dHead + i)));
+                float expected = taught[latent][i];
+                assertThat(gradient.encoder.getAtIndex(JAVA_FLOAT, i))
+                        .as("W_enc[%d][%d]", latent, i)
+                        .isCloseTo(expected, within(1e-4f * Math.max(1, Math.abs(expected))));
+                largest = Math.max(largest, Math.abs(expected));
+            }
+        }
+        assertThat(largest).isGreaterThan(0.01f);
+    }
+
+    /** ∂/∂W_enc of the mean square of z − |c| over the candidates, c what the pursuit gave them or 0. */
+    private static float[][] taughtEncoder(Dictionary d, MemorySegment vectors, int rows, int budget, int candidates) {
+        int dHead = d.dHead();
+        float[][] gradients = new float[d.latents()][dHead];
+        try (ScalarTopKEncoder encoder = new ScalarTopKEncoder(d);
+                CodeBatch looked = CodeBatch.allocate(rows, candidates)) {
+            encoder.encode(vectors, rows, candidates, looked);
+            for (int row = 0; row < rows; row++) {
+                List<Integer> atoms = new ArrayList<>();
+                for (int k = 0; k < looked.count(row); k++) {
+                    atoms.add(looked.index(row, k));
+                }
+                ScalarPursuit.Code code = new ScalarPursuit(d).code(vectors, row, atoms, budget);
+                for (int k = 0; k < looked.count(row); k++) {
+                    int at = code.atoms().indexOf(atoms.get(k));
+                    double wanted = at < 0 ? 0 : Math.abs(code.coefficients()[at]);
+                    double slope = 2 * (looked.coefficient(row, k) - wanted) / (rows * dHead);
+                    for (int i = 0; i < dHead; i++) {
+                        float x = vectors.getAtIndex(JAVA_FLOAT, (long) row * dHead + i);
+                        gradients[atoms.get(k)][i] +=
+                                (float) (slope * (x - d.decoderBias().getAtIndex(JAVA_FLOAT, i)));
+                    }
+                }
+            }
+        }
+        return gradients;
+    }
+
+    @Test
+    void trainingOnPursuedCodesLowersTheirError() {
+        PlantedVectors planted = new PlantedVectors(24, 96, 4, 0.02, 1);
+        Schedule schedule = new Schedule(600, 128, 5e-3f, 20, 0.5f);
+        TrainerSettings plain = settings(96, PrefixLoss.of(List.of(4)), schedule);
+        Refinement pursuit = Refinement.pursuit(12);
+        double before = pursuedError(train(plain, planted), planted, pursuit);
+        double after = pursuedError(train(refined(plain, pursuit), planted), planted, pursuit);
+        assertThat(after).isLessThan(0.8 * before);
+    }
+
+    private SaeTrainer train(TrainerSettings settings, PlantedVectors planted) {
+        SaeTrainer trainer = trainer(planted.dHead, settings, 1);
+        trainer.initialise(planted.draw(arena, 2048, 2), 2048);
+        for (int step = 0; step < settings.schedule().steps(); step++) {
+            try (Arena batchArena = Arena.ofShared()) {
+                trainer.step(planted.draw(batchArena, 128, 100 + step), 128);
+            }
+        }
+        return trainer;
+    }
+
+    private double pursuedError(SaeTrainer trainer, PlantedVectors planted, Refinement refinement) {
+        Workers workers = open(Workers.start("test", 1));
+        SiteReport report = SiteEvaluation.evaluate(
+                trainer.dictionary(), planted.draw(arena, 1024, 9), 1024, 4, refinement, backend, workers);
+        return report.fidelity().stream()
+                .filter(at -> at.budget() == 4)
+                .findFirst()
+                .orElseThrow()
+                .fvu();
+    }
+
+    private static TrainerSettings refined(TrainerSettings settings, Refinement refinement) {
+        return new TrainerSettings(
+                settings.latents(),
+                settings.loss(),
+                settings.schedule(),
+                settings.auxiliary(),
+                settings.initialisation(),
+                refinement,
+                settings.seed());
+    }
+
     @Test
     void plantedAtomsAreFoundAndTheErrorFalls() {
         PlantedVectors planted = new PlantedVectors(24, 48, 3, 0.02, 1);
@@ -142,6 +253,7 @@ class SaeTrainerTest {
                 new Schedule(400, 64, 3e-3f, 10, 0.2f),
                 auxiliary,
                 Initialisation.DATA,
+                Refinement.NONE,
                 7);
         SaeTrainer trainer = trainer(40, settings, 2);
         trainer.initialise(planted.draw(arena, 512, 2), 512);
@@ -169,7 +281,13 @@ class SaeTrainerTest {
     private SaeTrainer trained(int dHead, int threads, AuxiliaryLoss auxiliary, Initialisation initialisation) {
         PlantedVectors planted = new PlantedVectors(dHead, 130, 3, 0.02, 1);
         TrainerSettings settings = new TrainerSettings(
-                130, PrefixLoss.of(List.of(2, 4)), new Schedule(30, 100, 2e-3f, 5, 0.5f), auxiliary, initialisation, 7);
+                130,
+                PrefixLoss.of(List.of(2, 4)),
+                new Schedule(30, 100, 2e-3f, 5, 0.5f),
+                auxiliary,
+                initialisation,
+                Refinement.NONE,
+                7);
         SaeTrainer trainer = trainer(dHead, settings, threads);
         trainer.initialise(planted.draw(arena, 200, 2), 200);
         for (int step = 0; step < 30; step++) {
@@ -185,7 +303,8 @@ class SaeTrainerTest {
     }
 
     private static TrainerSettings settings(int latents, PrefixLoss loss, Schedule schedule) {
-        return new TrainerSettings(latents, loss, schedule, AuxiliaryLoss.DEFAULT, Initialisation.DATA, 11);
+        return new TrainerSettings(
+                latents, loss, schedule, AuxiliaryLoss.DEFAULT, Initialisation.DATA, Refinement.NONE, 11);
     }
 
     private static void randomise(Dictionary dictionary, long seed) {

@@ -8,6 +8,7 @@ import static org.assertj.core.api.Assertions.within;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
@@ -22,6 +23,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -65,6 +67,64 @@ class TrainingRunTest {
         Checkpoints.restore(resumed, file);
         assertThat(resumed.step()).isEqualTo(stopAt);
         assertThat(weights(resumed)).isEqualTo(whole);
+    }
+
+    @Test
+    void trainingOnPursuedCodesFromGivenDictionariesResumesToTheSameBits() {
+        TrainingRun first = run(settings(false, 3));
+        byte[] start = weights(first);
+        DictionarySet given = open(first.dictionaries());
+        byte[] whole = weights(run(refined(), given));
+        assertThat(whole).isNotEqualTo(start);
+
+        Path file = folder.resolve("checkpoint.safetensors");
+        TrainingRun stopped = run(refined(), given);
+        stopped.train(Checkpoints.to(file, Duration.ofDays(1)), progress -> {
+            if (progress.step() == 11) {
+                stopped.stop();
+            }
+        });
+        TrainingRun resumed = run(refined(), given);
+        Checkpoints.restore(resumed, file);
+        assertThat(weights(resumed)).isEqualTo(whole);
+        assertThatThrownBy(() -> Checkpoints.restore(run(refined()), file))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContainingAll("settings.start", given.fingerprint());
+    }
+
+    @Test
+    void givenDictionariesAreWhereTrainingBegins() {
+        DictionarySet given = open(trainedSet(settings(false, 3)));
+        TrainingRun run = run(settings(false, 4), given);
+        double[] first = new double[1];
+        run.train(Checkpoints.none(), progress -> {
+            if (progress.step() == 1) {
+                first[0] = progress.mean().explainedVariance();
+                run.stop();
+            }
+        });
+        double[] fresh = new double[1];
+        TrainingRun anew = run(settings(false, 4));
+        anew.train(Checkpoints.none(), progress -> {
+            if (progress.step() == 1) {
+                fresh[0] = progress.mean().explainedVariance();
+                anew.stop();
+            }
+        });
+        assertThat(first[0]).isGreaterThan(fresh[0]);
+    }
+
+    @Test
+    void dictionariesOfOtherSitesOrShapesAreNoStart() {
+        DictionarySet given = open(trainedSet(settings(false, 3)));
+        assertThatThrownBy(() -> run(settings(true, 3), given))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("no dictionary to start from");
+        TrainingSettings post = settings(false, 3);
+        TrainingSettings pre = with(post, post.sites(), RopeStage.PRE);
+        assertThatThrownBy(() -> open(new TrainingRun(
+                        new PlantedSource(2, 2, 20, 50, 12), pre, backend, workers, Optional.of(given))))
+                .isInstanceOf(InvalidInputException.class);
     }
 
     @Test
@@ -210,10 +270,40 @@ class TrainingRunTest {
                 new Schedule(STEPS, 60, 3e-3f, 5, 0.5f),
                 new AuxiliaryLoss(600, 8, 32, 1f / 32),
                 Initialisation.DATA,
+                Refinement.NONE,
                 seed);
         TrainingSettings settings = TrainingSettings.of(
                 new PlantedSource(2, 2, 20, 50, 12).origin(), List.of(0, 1), perHead, RopeStage.POST, trainer);
         return new TrainingSettings(settings.sites(), settings.rope(), trainer, 500, 200);
+    }
+
+    /** Settings of a training on pursued codes. */
+    private static TrainingSettings refined() {
+        TrainingSettings plain = settings(false, 3);
+        TrainerSettings trainer = plain.trainer();
+        return new TrainingSettings(
+                plain.sites(),
+                plain.rope(),
+                new TrainerSettings(
+                        trainer.latents(),
+                        trainer.loss(),
+                        trainer.schedule(),
+                        trainer.auxiliary(),
+                        trainer.initialisation(),
+                        Refinement.pursuit(12),
+                        trainer.seed()),
+                plain.bufferRows(),
+                plain.heldOutRows());
+    }
+
+    private DictionarySet trainedSet(TrainingSettings settings) {
+        TrainingRun run = run(settings);
+        run.train(Checkpoints.none(), progress -> {});
+        return run.dictionaries();
+    }
+
+    private TrainingRun run(TrainingSettings settings, DictionarySet start) {
+        return open(new TrainingRun(source, settings, backend, workers, Optional.of(start)));
     }
 
     private TrainingRun run(TrainingSettings settings) {
