@@ -1,7 +1,10 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.eval.RandomModel;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
@@ -104,9 +107,20 @@ final class BenchGenerateCommand implements Runnable {
     }
 
     private void measure(String name, CausalLm lm) {
-        if (cache.codec() == CacheArguments.Codec.F16) {
-            try (KvCache dense = new DenseKvCache(lm.config().attentionShape(), context + newTokens)) {
-                output.emit(result(name, lm, "f16", generate(lm, dense), Optional.empty()));
+        AttentionShape shape = lm.config().attentionShape();
+        if (cache.codec().isDense()) {
+            try (KvCache dense = new DenseKvCache(shape, context + newTokens)) {
+                output.emit(result(name, lm, "dense", generate(lm, dense), Optional.empty()));
+            }
+            return;
+        }
+        if (!cache.codec().isSparse()) {
+            VectorCodec codec = cache.codec().quantizer(shape.dHead());
+            CacheOptions options = cache.quantizedOptions();
+            try (SparseKvCache quantized =
+                    new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codec, options))) {
+                Generation generation = generate(lm, quantized);
+                output.emit(result(name, lm, codec.name(), generation, Optional.of(quantized.bytes())));
             }
             return;
         }

@@ -2,6 +2,7 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.VectorKind;
@@ -69,9 +70,18 @@ public final class BudgetArguments {
     /** Whether any option says how vectors are coded: all but window and sinks. */
     boolean sayHowToCode() {
         return !layerBudgets.isEmpty()
-                || Stream.of(budgetKey, budgetValue, storedKey, storedValue, refinement)
+                || Stream.of(budgetKey, budgetValue, storedKey, storedValue, refinement, coefficients)
                         .anyMatch(Optional::isPresent);
     }
+
+    @Option(
+            names = "--coefficients",
+            paramLabel = "BITS",
+            converter = CoefficientsConverter.class,
+            description =
+                    "What coefficients are kept as: fp16 beside 16-bit indices, or levels of 8, 6 or 4 bits with a"
+                            + " scale for each vector, beside the fewest bits that name an atom (default: fp16).")
+    private Optional<Coefficients> coefficients = Optional.empty();
 
     /**
      * The options as the cache takes them; it checks them against model and dictionaries itself.
@@ -101,7 +111,8 @@ public final class BudgetArguments {
                 .withSinks(sinks)
                 .withThreads(threads)
                 .withBudgets(read, stored)
-                .withRefinement(refinement.orElse(Refinement.NONE));
+                .withRefinement(refinement.orElse(Refinement.NONE))
+                .withCoefficients(coefficients.orElse(Coefficients.FP16));
     }
 
     /** Reads {@code pursuit:64}. */
@@ -110,6 +121,18 @@ public final class BudgetArguments {
         public Refinement convert(String text) {
             try {
                 return Refinement.parse(text);
+            } catch (InvalidInputException e) {
+                throw new TypeConversionException(e.getMessage());
+            }
+        }
+    }
+
+    /** Reads {@code fp16} or {@code 4}. */
+    static final class CoefficientsConverter implements ITypeConverter<Coefficients> {
+        @Override
+        public Coefficients convert(String text) {
+            try {
+                return Coefficients.parse(text);
             } catch (InvalidInputException e) {
                 throw new TypeConversionException(e.getMessage());
             }

@@ -14,7 +14,10 @@ final class BudgetText {
         String read = of(options.read());
         String budgets = options.stored().equals(options.read()) ? read : read + " of stored " + of(options.stored());
         Refinement refinement = options.refinement();
-        return refinement.kind() == Refinement.Kind.NONE ? budgets : budgets + " " + refinement.label();
+        String refined = refinement.kind() == Refinement.Kind.NONE ? budgets : budgets + " " + refinement.label();
+        return options.coefficients().scaled()
+                ? refined + " " + options.coefficients().label() + "bit"
+                : refined;
     }
 
     private static String of(Budgets budgets) {

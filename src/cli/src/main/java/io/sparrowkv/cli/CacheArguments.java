@@ -8,20 +8,14 @@ import picocli.CommandLine.Option;
 
 /** How the key/value cache keeps and reads its tokens. */
 public final class CacheArguments {
-    /** How tokens beyond window and sinks are kept. */
-    public enum Codec {
-        /** As they are: the dense cache. */
-        F16,
-        /** As codes over the model's dictionaries. */
-        SPARSE
-    }
-
     @Option(
             names = "--codec",
             paramLabel = "NAME",
             defaultValue = "sparse",
-            description = "sparse, or f16 for the dense cache (default: sparse).")
-    private Codec codec;
+            converter = CacheCodec.Converter.class,
+            description = "How tokens are kept: sparse; dense, as the model computes them; or all but window and sinks"
+                    + " as f16, q8_0, q4_0 or rotated-1 to rotated-4 (default: sparse).")
+    private CacheCodec codec;
 
     @Mixin
     private DictionaryArguments dictionaries;
@@ -32,8 +26,8 @@ public final class CacheArguments {
     @Mixin
     private BudgetArguments budgets;
 
-    /** How tokens beyond window and sinks are kept. */
-    public Codec codec() {
+    /** How tokens are kept. */
+    CacheCodec codec() {
         return codec;
     }
 
@@ -45,6 +39,11 @@ public final class CacheArguments {
     /** Threads of each kind of work. */
     public int threads() {
         return dictionaries.threads();
+    }
+
+    /** Those of the options that a cache of quantized vectors takes. */
+    CacheOptions quantizedOptions() {
+        return budgets.options(threads());
     }
 
     /** The options as the cache takes them; it checks them against model and dictionaries itself. */

@@ -4,29 +4,46 @@ import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 
-/** What a sparse cache of some length will take, told before it is filled. */
+/** What a cache of codes or quantized vectors will take at some length, told before it is filled. */
 final class CacheMemory {
     private CacheMemory() {}
 
     /**
      * Refuses a cache that will not fit.
      *
+     * @param pairs what the pairs of its codes take
      * @param tokens length that its sequence grows to
      * @throws io.sparrowkv.io.InvalidInputException when less memory is available
      */
-    static void require(AttentionShape shape, CacheOptions options, int tokens) {
+    static void require(AttentionShape shape, CacheOptions options, PairFormat pairs, int tokens) {
         MemoryNeed.require(
                 "a sparse cache of " + tokens + " tokens",
-                bytesNeeded(shape, options, tokens),
+                bytesNeeded(shape, options, pairs, tokens),
                 "use a shorter context or smaller budgets");
     }
 
+    /**
+     * Refuses a cache of quantized tokens that will not fit.
+     *
+     * @param tokens length that its sequence grows to
+     * @throws io.sparrowkv.io.InvalidInputException when less memory is available
+     */
+    static void require(AttentionShape shape, CacheOptions options, VectorCodec codec, int tokens) {
+        long vectors = 2L * shape.layers() * shape.kvHeads() * tokens;
+        MemoryNeed.require(
+                "a %s cache of %d tokens".formatted(codec.name(), tokens),
+                vectors * codec.vectorBytes() + denseBytes(shape, options, tokens),
+                "use a shorter context or another codec");
+    }
+
     /** Bytes of the codes, window and sinks of a sequence. */
-    static long bytesNeeded(AttentionShape shape, CacheOptions options, int tokens) {
+    static long bytesNeeded(AttentionShape shape, CacheOptions options, PairFormat pairs, int tokens) {
         long blocks = tokens / CodeBlockLayout.TOKENS;
         long codes = 0;
         for (int layer = 0; layer < shape.layers(); layer++) {
@@ -35,11 +52,16 @@ final class CacheMemory {
                 int budget = options.stored().of(layer, kind);
                 codes += budget == Budgets.DENSE
                         ? (long) tokens * shape.kvHeads() * shape.dHead() * Short.BYTES
-                        : blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget).byteSize();
+                        : blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget, pairs).byteSize();
             }
         }
+        return codes + denseBytes(shape, options, tokens);
+    }
+
+    /** Bytes of window and sinks. */
+    private static long denseBytes(AttentionShape shape, CacheOptions options, int tokens) {
         long denseTokens = Math.min(tokens, (long) options.window() + options.sinks() + CodeBlockLayout.TOKENS);
         // Dense tokens are kept as fp32, twice the bytes of fp16.
-        return codes + 2 * denseTokens * shape.denseFp16BytesPerToken();
+        return 2 * denseTokens * shape.denseFp16BytesPerToken();
     }
 }

@@ -3,7 +3,10 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.codec.BlockCodec;
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.eval.BudgetPlan;
 import io.sparrowkv.eval.CacheUnderTest;
@@ -84,6 +87,13 @@ final class CalibrateCommand implements Runnable {
             description = "How codes are refined: none, refit or pursuit:C (default: pursuit:64).")
     private Refinement refinement = Refinement.pursuit(64);
 
+    @Option(
+            names = "--coefficients",
+            paramLabel = "BITS",
+            converter = BudgetArguments.CoefficientsConverter.class,
+            description = "What coefficients are kept as: fp16, 8, 6 or 4 (default: 4).")
+    private Coefficients coefficients = Coefficients.BITS_4;
+
     @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
     private int window = CacheOptions.DEFAULT_WINDOW;
 
@@ -122,7 +132,8 @@ final class CalibrateCommand implements Runnable {
                     .withWindow(window)
                     .withSinks(sinks)
                     .withThreads(dictionaries.threads())
-                    .withRefinement(refinement);
+                    .withRefinement(refinement)
+                    .withCoefficients(coefficients);
             options.withBudgets(Budgets.of(budgets.getLast(), budgets.getLast()))
                     .validate(lm.config().attentionShape(), caches.dictionaries());
             List<SiteSensitivity> sites =
@@ -180,7 +191,8 @@ final class CalibrateCommand implements Runnable {
         for (int i = 0; i < budgets.size(); i++) {
             int kvHeads = lm.config().kvHeads();
             CodeBlockLayout layout =
-                    new CodeBlockLayout(site, kvHeads, lm.config().dHead(), budgets.get(i));
+                    new CodeBlockLayout(
+                            site, kvHeads, lm.config().dHead(), budgets.get(i), options.pairs(caches.dictionaries()));
             double bytes = (double) layout.byteSize() / layout.rows();
             points.add(
                     new Point(budgets.get(i), bytes, results.get(i).comparison().meanKl()));
@@ -204,7 +216,9 @@ final class CalibrateCommand implements Runnable {
                 caches.underTest(profile.applyTo(options)),
                 caches.underTest(even.applyTo(options)),
                 caches.underTest(
-                        options.withBudgets(CacheOptions.DEFAULT_BUDGETS).withRefinement(Refinement.NONE)));
+                        options.withBudgets(CacheOptions.DEFAULT_BUDGETS)
+                                .withRefinement(Refinement.NONE)
+                                .withCoefficients(Coefficients.FP16)));
         List<PerplexityEvaluation.Result> results;
         try (Progress progress = Progress.start("calibrate, check", ids.length, "tokens", output.err())) {
             results = new PerplexityEvaluation(lm, checked, length, EvalPplCommand.DEFAULT_CHUNK)
@@ -238,6 +252,7 @@ final class CalibrateCommand implements Runnable {
                 lm.fingerprint(),
                 caches.dictionaries().fingerprint(),
                 refinement,
+                coefficients,
                 plan.bytes() / lm.config().layers(),
                 keys,
                 values);
@@ -249,8 +264,8 @@ final class CalibrateCommand implements Runnable {
         Map<String, String> identity = new LinkedHashMap<>();
         identity.put("model", lm.fingerprint());
         identity.put("dictionaries", caches.dictionaries().fingerprint());
-        identity.put("codec", CodeBlockLayout.CODEC);
-        identity.put("refine", refinement.label());
+        PairFormat format = PairFormat.of(coefficients, CacheOptions.mostLatents(caches.dictionaries()));
+        identity.put("codec", new BlockCodec(format, refinement).label());
         identity.put("pairs", budgets.toString());
         identity.put("text", ModelVectorSource.fingerprint(ids, length));
         identity.put("window", Integer.toString(window));

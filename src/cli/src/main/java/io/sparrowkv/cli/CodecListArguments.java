@@ -1,13 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.attention.SparseCache;
-import io.sparrowkv.codec.VectorCodec;
-import io.sparrowkv.codec.VectorCodecs;
-import io.sparrowkv.eval.CacheUnderTest;
 import io.sparrowkv.io.InvalidInputException;
-import io.sparrowkv.llm.model.CausalLm;
-import io.sparrowkv.llm.model.SparseKvCache;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -16,7 +10,9 @@ import picocli.CommandLine.Option;
 /** Which codecs are compared, and what of each sequence stays dense whatever the codec. */
 final class CodecListArguments {
     private static final String DEFAULT_CODECS = "f16,q8_0,q4_0,rotated-4,rotated-3,rotated-2,rotated-1,"
-            + "sparse:8/16,sparse:8/16+refit,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64,sparse:16/32+pursuit:64";
+            + "sparse:8/16,sparse:8/16+pursuit:64,sparse:8/8+pursuit:64+4bit,sparse:10/10+pursuit:64+4bit,"
+            + "sparse:16/16+pursuit:64+4bit,sparse:16/16+pursuit:64+8bit,sparse:16/16+pursuit:64,"
+            + "sparse:16/32+pursuit:64+4bit";
 
     @Option(
             names = "--codecs",
@@ -24,8 +20,8 @@ final class CodecListArguments {
             split = ",",
             defaultValue = DEFAULT_CODECS,
             description =
-                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, sparse:K/K and sparse:K/K+REFINEMENT"
-                            + " (default: ${DEFAULT-VALUE}).")
+                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, and sparse:K/K, which +REFINEMENT and"
+                            + " +4bit, +6bit or +8bit may follow (default: ${DEFAULT-VALUE}).")
     private List<String> codecs;
 
     @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
@@ -49,28 +45,5 @@ final class CodecListArguments {
             }
         }
         return codecs.stream().map(codec -> CodecSpec.parse(codec, common)).toList();
-    }
-
-    /**
-     * The caches of these codecs.
-     *
-     * @param sparse makes those of sparse codes
-     * @throws InvalidInputException when a codec does not fit the model
-     */
-    static List<CacheUnderTest> caches(List<CodecSpec> specs, CausalLm lm, SparseCaches sparse) {
-        return specs.stream().map(spec -> cache(spec, lm, sparse)).toList();
-    }
-
-    private static CacheUnderTest cache(CodecSpec spec, CausalLm lm, SparseCaches sparse) {
-        if (spec.isSparse()) {
-            spec.options().validate(lm.config().attentionShape(), sparse.dictionaries());
-            return new CacheUnderTest(spec.name(), () -> sparse.newCache(spec.options()));
-        }
-        VectorCodec codec =
-                VectorCodecs.of(spec.quantizer().orElseThrow(), lm.config().dHead());
-        return new CacheUnderTest(
-                spec.name(),
-                () -> new SparseKvCache(
-                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codec, spec.options())));
     }
 }

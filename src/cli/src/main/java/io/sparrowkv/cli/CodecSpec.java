@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.codec.VectorCodecs;
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import java.util.Optional;
@@ -11,14 +12,15 @@ import java.util.regex.Pattern;
 
 /**
  * One codec of a comparison, as it is named on the command line: a quantizer ({@code q4_0}), or {@code sparse:8/16}, sparse codes with
- * their budgets, and {@code sparse:8/16+pursuit:64}, the same refined.
+ * their budgets, {@code sparse:8/16+pursuit:64}, the same refined, and {@code sparse:8/16+pursuit:64+4bit}, with coefficients of 4 bits.
  *
  * @param name as written
  * @param quantizer name of a vector codec; empty for sparse codes
  * @param options of the cache
  */
 record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) {
-    private static final Pattern SPARSE = Pattern.compile("sparse:(\\d{1,6})/(\\d{1,6})(?:\\+(.+))?");
+    private static final Pattern SPARSE =
+            Pattern.compile("sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit)?");
 
     /**
      * Reads a name.
@@ -33,12 +35,16 @@ record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) 
         Matcher sparse = SPARSE.matcher(name);
         if (!sparse.matches()) {
             throw new InvalidInputException(
-                    "'%s' is no codec; choose from %s, or sparse codes such as sparse:8/16 or sparse:8/16+pursuit:64"
+                    "'%s' is no codec; choose from %s, or sparse codes such as sparse:8/16, sparse:8/16+pursuit:64 or sparse:8/16+pursuit:64+4bit"
                             .formatted(name, String.join(", ", VectorCodecs.NAMES)));
         }
         Budgets budgets = Budgets.of(Integer.parseInt(sparse.group(1)), Integer.parseInt(sparse.group(2)));
         Refinement refinement = sparse.group(3) == null ? Refinement.NONE : Refinement.parse(sparse.group(3));
-        return new CodecSpec(name, Optional.empty(), common.withBudgets(budgets).withRefinement(refinement));
+        Coefficients coefficients = sparse.group(4) == null ? Coefficients.FP16 : Coefficients.parse(sparse.group(4));
+        return new CodecSpec(
+                name,
+                Optional.empty(),
+                common.withBudgets(budgets).withRefinement(refinement).withCoefficients(coefficients));
     }
 
     boolean isSparse() {

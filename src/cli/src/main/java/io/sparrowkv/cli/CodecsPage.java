@@ -23,18 +23,24 @@ final class CodecsPage {
         StringBuilder html = new StringBuilder("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
         html.append("<title>Codecs compared</title>\n<style>\n").append(STYLE).append("</style>\n");
         html.append("<h1>Codecs compared</h1>\n<p>").append(escape(report.heading()));
-        html.append("</p>\n<p>").append(escape(report.legend())).append("</p>\n<table>\n<tr>");
-        report.titles().forEach(title -> cell(html, "th", title));
+        html.append(
+                "</p>\n<p><img alt=\"Mean KL divergence over bytes, both logarithmic\" src=\"data:image/png;base64,");
+        html.append(Base64.getEncoder().encodeToString(png)).append("\"></p>\n");
+        report.tables().forEach(table -> table(html, table));
+        html.append("</html>\n");
+        AtomicFile.write(file, html.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void table(StringBuilder html, CodecsReport.Table table) {
+        html.append("<p>").append(escape(table.legend())).append("</p>\n<table>\n<tr>");
+        table.titles().forEach(title -> cell(html, "th", title));
         html.append("</tr>\n");
-        for (List<String> row : report.cells()) {
+        for (List<String> row : table.rows()) {
             html.append("<tr>");
             row.forEach(text -> cell(html, "td", text));
             html.append("</tr>\n");
         }
-        html.append(
-                "</table>\n<p><img alt=\"Mean KL divergence over bytes, both logarithmic\" src=\"data:image/png;base64,");
-        html.append(Base64.getEncoder().encodeToString(png)).append("\"></p>\n</html>\n");
-        AtomicFile.write(file, html.toString().getBytes(StandardCharsets.UTF_8));
+        html.append("</table>\n");
     }
 
     private static void cell(StringBuilder html, String tag, String text) {

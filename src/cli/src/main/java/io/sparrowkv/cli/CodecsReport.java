@@ -1,5 +1,6 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.eval.LogitsComparison;
 import io.sparrowkv.eval.PasskeyEvaluation;
 import io.sparrowkv.eval.PerplexityEvaluation;
@@ -13,6 +14,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * A comparison of codecs.
@@ -60,19 +62,25 @@ record CodecsReport(
                 .toList();
     }
 
-    /** Titles of the table's columns. */
-    List<String> titles() {
+    /**
+     * A part of the report.
+     *
+     * @param legend what the columns mean
+     * @param rows the codecs by falling bytes
+     */
+    record Table(String legend, List<String> titles, List<List<String>> rows) {}
+
+    /** All of the report but the chart. */
+    List<Table> tables() {
+        return List.of(costs(), parts(), errors());
+    }
+
+    private Table costs() {
         List<String> titles = new ArrayList<>(
                 List.of("codec", "bytes", "perplexity", "mean KL", "p99 KL", "same top token", "attention error"));
         if (dense.isPresent()) {
             titles.addAll(List.of("passkeys", "of dense's", "digits"));
         }
-        return titles;
-    }
-
-    /** The rows as text, by falling bytes, the dense model first. */
-    List<List<String>> cells() {
-        List<List<String>> cells = new ArrayList<>();
         List<String> first = new ArrayList<>(List.of("dense, fp32", "", "", "", "", "", ""));
         first.set(
                 2,
@@ -81,14 +89,17 @@ record CodecsReport(
                         "%.3f",
                         rows.getFirst().evaluation().comparison().referencePerplexity()));
         dense.ifPresent(score -> addPasskeys(first, score));
+        List<List<String>> cells = new ArrayList<>();
         cells.add(first);
-        rows.stream()
-                .sorted(Comparator.comparingDouble(Row::vectorBytes).reversed())
-                .forEach(row -> cells.add(cells(row)));
-        return cells;
+        byBytes().forEach(row -> cells.add(costs(row)));
+        String legend =
+                ("bytes: coded key and value of a token and KV head (dense fp16: %d); attention error: mean over the layers of the"
+                                + " squared error of the outputs by their square")
+                        .formatted(denseVectorBytes);
+        return new Table(legend, titles, cells);
     }
 
-    private List<String> cells(Row row) {
+    private List<String> costs(Row row) {
         LogitsComparison.Summary found = row.evaluation().comparison();
         List<String> cells = new ArrayList<>(List.of(
                 row.codec(),
@@ -105,6 +116,63 @@ record CodecsReport(
         return cells;
     }
 
+    private Table parts() {
+        List<List<String>> cells = byBytes()
+                .map(row -> {
+                    CacheBytes bytes = row.evaluation().bytes();
+                    return List.of(
+                            row.codec(),
+                            perVector(bytes, bytes.indices()),
+                            perVector(bytes, bytes.coefficients()),
+                            perVector(bytes, bytes.scales()),
+                            perVector(bytes, bytes.codes()),
+                            Quantities.digits(bytes.perToken(bytes.codes())),
+                            Quantities.digits(bytes.perToken(bytes.window())),
+                            Quantities.digits(bytes.perToken(bytes.sinks())),
+                            Quantities.bytes(bytes.dictionaries()));
+                })
+                .toList();
+        return new Table(
+                "bytes by part, of a coded key and value of a token and KV head: indices, coefficients or levels, scales, all; of a"
+                        + " token, all layers, at this context: codes, fp32 window, fp32 sinks; dictionaries are shared by all"
+                        + " sequences",
+                List.of(
+                        "codec",
+                        "indices",
+                        "coefficients",
+                        "scales",
+                        "all",
+                        "codes, a token",
+                        "window",
+                        "sinks",
+                        "dictionaries"),
+                cells);
+    }
+
+    private static String perVector(CacheBytes bytes, long part) {
+        return String.format(Locale.ROOT, "%.1f", bytes.perVector(part));
+    }
+
+    private Table errors() {
+        List<String> titles = new ArrayList<>(List.of("codec"));
+        int layers = rows.getFirst().evaluation().layerErrors().size();
+        for (int layer = 0; layer < layers; layer++) {
+            titles.add("layer " + layer);
+        }
+        List<List<String>> cells = byBytes()
+                .map(row -> Stream.concat(
+                                Stream.of(row.codec()),
+                                row.evaluation().layerErrors().stream().map(Quantities::percent))
+                        .toList())
+                .toList();
+        return new Table(
+                "attention error by layer; it includes what earlier layers did to a layer's input", titles, cells);
+    }
+
+    private Stream<Row> byBytes() {
+        return rows.stream().sorted(Comparator.comparingDouble(Row::vectorBytes).reversed());
+    }
+
     private void addPasskeys(List<String> cells, PasskeyEvaluation.Score score) {
         cells.add(score.exact() + "/" + score.cases());
         cells.add(score.exactOfDense() + "/" + dense.orElseThrow().exact());
@@ -117,21 +185,17 @@ record CodecsReport(
                 .formatted(model, text, Quantities.count(tokens), Quantities.count(context), window, sinks);
     }
 
-    /** What the columns mean, in one line. */
-    String legend() {
-        return ("bytes: coded key and value of a token and KV head (dense fp16: %d); attention error: mean over the layers of the"
-                        + " squared error of the outputs by their square")
-                .formatted(denseVectorBytes);
-    }
-
     @Override
     public void print(PrintWriter out) {
         out.println(heading());
-        out.println(legend());
-        out.println();
-        TextTable table = TextTable.columns(titles().toArray(String[]::new));
-        cells().forEach(row -> table.row(row.toArray()));
-        table.print(out);
+        for (Table part : tables()) {
+            out.println();
+            out.println(part.legend());
+            out.println();
+            TextTable table = TextTable.columns(part.titles().toArray(String[]::new));
+            part.rows().forEach(row -> table.row(row.toArray()));
+            table.print(out);
+        }
         out.printf("%nchart: %s, page: %s%n", chart, page);
     }
 }

@@ -49,7 +49,7 @@ final class DictionaryArguments {
             Path beside = model.resolve(FOLDER);
             if (!Files.isDirectory(beside)) {
                 throw new InvalidInputException(model + ": has no folder '" + FOLDER
-                        + "'; name one with --dictionaries, make one with 'sparrow train', or use --codec f16");
+                        + "'; name one with --dictionaries, make one with 'sparrow train', or use --codec dense");
             }
             return beside;
         });

@@ -71,12 +71,12 @@ final class EvalCodecsCommand implements Runnable {
         Path folder = model.folder();
         try (CausalLm lm = CausalLm.load(folder);
                 TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary());
-                SparseCaches sparse = SparseCaches.open(lm, dictionaries)) {
+                ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries)) {
             int context = text.context(model.maxContext(lm.config().maxPositions()));
             int[] ids = text.ids(lm);
             List<PasskeyPrompts.Prompt> prompts =
                     passkeys.none() ? List.of() : passkeys.prompts(tokenizer, text.file(), context, 0);
-            List<CacheUnderTest> caches = CodecListArguments.caches(specs, lm, sparse);
+            List<CacheUnderTest> caches = compared.caches();
             List<PerplexityEvaluation.Result> read = read(lm, caches, ids, context);
             List<PasskeyEvaluation.Score> scores = ask(lm, caches, prompts);
             CodecsReport report = new CodecsReport(

@@ -58,11 +58,10 @@ final class EvalPasskeyCommand implements Runnable {
         Path folder = model.folder();
         try (CausalLm lm = CausalLm.load(folder);
                 TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary());
-                SparseCaches caches = SparseCaches.open(lm, dictionaries)) {
+                ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries)) {
             int longest = Math.min(context, model.maxContext(lm.config().maxPositions()));
             List<PasskeyPrompts.Prompt> prompts = passkeys.prompts(tokenizer, text, longest, 1);
-            PasskeyEvaluation evaluation = new PasskeyEvaluation(
-                    lm, CodecListArguments.caches(specs, lm, caches), EvalPplCommand.DEFAULT_CHUNK);
+            PasskeyEvaluation evaluation = new PasskeyEvaluation(lm, compared.caches(), EvalPplCommand.DEFAULT_CHUNK);
             try (Progress progress = Progress.start("eval passkey", prompts.size(), "prompts", output.err())) {
                 output.emit(new Result(
                         "eval passkey",

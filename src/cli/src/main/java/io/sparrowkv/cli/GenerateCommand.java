@@ -2,7 +2,8 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.cli.CacheArguments.Codec;
+import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
 import io.sparrowkv.llm.generate.GenerationListener;
@@ -24,7 +25,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** Continues a prompt with a dense or a sparse cache. */
+/** Continues a prompt with a cache of one codec. */
 @Command(
         name = "generate",
         description = "Continue a prompt: text on stdout as it comes, a report on stderr at the end.",
@@ -89,8 +90,9 @@ final class GenerateCommand implements Runnable {
     public void run() {
         Check.range("--max-tokens", maxTokens, 1, Integer.MAX_VALUE);
         Check.range("--prefill-chunk", prefillChunk, 1, Integer.MAX_VALUE);
-        if (store.given() && cache.codec() == Codec.F16) {
-            throw new InvalidInputException("--store keeps codes, and --codec f16 makes none; leave one of them out");
+        if (store.given() && !cache.codec().isSparse()) {
+            throw new InvalidInputException("--store keeps codes, and --codec %s makes none; leave one of them out"
+                    .formatted(cache.codec().name()));
         }
         Sampling sampling = new Sampling(temperature, topK, topP, seed);
         Path folder = model.folder();
@@ -107,8 +109,14 @@ final class GenerateCommand implements Runnable {
                     prefillChunk);
             Generator.requireContext(lm, request);
             Generator generator = new Generator(lm, tokenizer);
-            GenerateReport report =
-                    cache.codec() == Codec.F16 ? dense(lm, generator, request) : sparse(lm, generator, request);
+            GenerateReport report;
+            if (cache.codec().isDense()) {
+                report = dense(lm, generator, request);
+            } else if (cache.codec().isSparse()) {
+                report = sparse(lm, generator, request);
+            } else {
+                report = quantized(lm, generator, request);
+            }
             if (output.json()) {
                 output.emit(report);
             } else {
@@ -138,7 +146,7 @@ final class GenerateCommand implements Runnable {
             CacheOptions options = cache.options(lm, caches.dictionaries());
             AttentionShape shape = lm.config().attentionShape();
             options.validate(shape, caches.dictionaries());
-            CacheMemory.require(shape, options, request.contextTokens());
+            CacheMemory.require(shape, options, options.pairs(caches.dictionaries()), request.contextTokens());
             caches.useStore(store, options);
             try (SparseKvCache sparse = caches.newCache(options)) {
                 Generation generation = generate(generator, request, sparse);
@@ -147,6 +155,17 @@ final class GenerateCommand implements Runnable {
                                 known, generation.promptTokens(), generation.reusedTokens(), sparse.restoredBlocks()));
                 return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders(), reuse);
             }
+        }
+    }
+
+    private GenerateReport quantized(CausalLm lm, Generator generator, GenerationRequest request) {
+        CacheOptions options = cache.quantizedOptions();
+        AttentionShape shape = lm.config().attentionShape();
+        VectorCodec codec = cache.codec().quantizer(shape.dHead());
+        CacheMemory.require(shape, options, codec, request.contextTokens());
+        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codec, options))) {
+            Generation generation = generate(generator, request, quantized);
+            return GenerateReport.quantized(lm, generation, quantized.bytes(), codec);
         }
     }
 

@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheBytes;
+import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.llm.generate.Generation;
 import io.sparrowkv.llm.model.CausalLm;
@@ -18,7 +19,7 @@ import java.util.Optional;
  * @param cacheTokens tokens that the cache holds
  * @param cacheBytes bytes of the cache's contents; of a dense cache fp32, as libtorch computes on the CPU
  * @param denseFp16Bytes what the same tokens take in a dense fp16 cache
- * @param parts of a sparse cache
+ * @param parts of a cache that is not dense
  * @param store what a store on disk has saved
  */
 record GenerateReport(
@@ -44,7 +45,7 @@ record GenerateReport(
         return of(
                 lm,
                 generation,
-                "f16",
+                "dense",
                 Optional.empty(),
                 cacheTokens,
                 generation.cacheBytes(),
@@ -66,6 +67,19 @@ record GenerateReport(
                 bytes.denseFp16(),
                 Optional.of(bytes),
                 store);
+    }
+
+    static GenerateReport quantized(CausalLm lm, Generation generation, CacheBytes bytes, VectorCodec codec) {
+        return of(
+                lm,
+                generation,
+                codec.name(),
+                Optional.empty(),
+                bytes.tokens(),
+                bytes.total(),
+                bytes.denseFp16(),
+                Optional.of(bytes),
+                Optional.empty());
     }
 
     private static GenerateReport of(

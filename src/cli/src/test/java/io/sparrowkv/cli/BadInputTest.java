@@ -117,7 +117,7 @@ class BadInputTest {
 
     @Test
     void aContextBeyondTheModelsLimit() {
-        refused("2048", "generate", model.toString(), "--prompt", "x", "--max-tokens", "2048", "--codec", "f16");
+        refused("2048", "generate", model.toString(), "--prompt", "x", "--max-tokens", "2048", "--codec", "dense");
         refused("--max-context", "generate", model.toString(), "--prompt", "x", "--max-context", "10");
     }
 
@@ -135,7 +135,7 @@ class BadInputTest {
                 "--max-context",
                 "2000000000",
                 "--codec",
-                "f16");
+                "dense");
     }
 
     @ParameterizedTest

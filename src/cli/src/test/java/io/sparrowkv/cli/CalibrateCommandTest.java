@@ -92,7 +92,7 @@ class CalibrateCommandTest {
     void aProfileBesideBudgetsAndOneOfAnotherModelAreRefused() throws Exception {
         Path profile = folder.resolve("profile.json");
         Files.writeString(profile, """
-                {"format_version": 1, "model_fingerprint": "00", "dictionaries_fingerprint": "11", "refine": "none",
+                {"format_version": 1, "model_fingerprint": "00", "dictionaries_fingerprint": "11", "refine": "none", "coefficients": "4",
                  "bytes": 16, "layers": [{"key": 2, "value": 2}]}
                 """);
         Run both = ppl("--profile", profile.toString(), "--budget-key", "4");
@@ -125,6 +125,8 @@ class CalibrateCommandTest {
                 "4,12",
                 "--refine",
                 "none",
+                "--coefficients",
+                "fp16",
                 "--bytes",
                 bytes,
                 "--out",

@@ -47,7 +47,7 @@ class CommandsTest {
         Run train = train("--capture", trace.toString(), "--out", dictionaries.toString(), "--json");
         assertThat(train.code()).as(train.err()).isZero();
         assertThat(train.json().at("/sites")).hasSize(12);
-        dense = generate("--codec", "f16", "--json");
+        dense = generate("--codec", "dense", "--json");
     }
 
     @Test
@@ -75,13 +75,36 @@ class CommandsTest {
     }
 
     @Test
+    void quantizersGenerateTooAndF16GivesTheDenseModelsText() {
+        JsonNode half = generate("--codec", "f16", "--window", "16", "--json").json();
+        assertThat(half.at("/codec").asString()).isEqualTo("f16");
+        assertThat(half.at("/text").asString())
+                .isEqualTo(dense.json().at("/text").asString())
+                .isNotEmpty();
+        JsonNode fewer =
+                generate("--codec", "rotated-2", "--window", "16", "--json").json();
+        assertThat(fewer.at("/text").asString()).isNotEmpty();
+        assertThat(fewer.at("/parts/keyScales").asLong()).isPositive();
+        assertThat(fewer.at("/parts/dictionaries").asLong()).isZero();
+        assertThat(fewer.at("/parts/keyCoefficients").asLong() * 8)
+                .isEqualTo(half.at("/parts/keyCoefficients").asLong());
+    }
+
+    @Test
     void theBytesOfTheCacheAddUp() {
-        JsonNode report = generate("--window", "64", "--layer-budget", "3=16/16", "--json")
+        JsonNode report = generate("--window", "64", "--layer-budget", "3=16/16", "--coefficients", "6", "--json")
                 .json();
         JsonNode parts = report.at("/parts");
         long sum = 0;
-        for (String part :
-                List.of("keyIndices", "keyCoefficients", "valueIndices", "valueCoefficients", "window", "sinks")) {
+        for (String part : List.of(
+                "keyIndices",
+                "keyCoefficients",
+                "keyScales",
+                "valueIndices",
+                "valueCoefficients",
+                "valueScales",
+                "window",
+                "sinks")) {
             assertThat(parts.at("/" + part).asLong()).as(part).isPositive();
             sum += parts.at("/" + part).asLong();
         }
@@ -96,17 +119,17 @@ class CommandsTest {
 
     @Test
     void textGoesToStdoutAndTheReportToStderr() {
-        Run run = generate("--codec", "f16");
+        Run run = generate("--codec", "dense");
         assertThat(run.out().stripTrailing())
                 .isEqualTo(dense.json().at("/text").asString().stripTrailing());
-        assertThat(run.err()).contains("f16: prompt ", "in fp16 ");
+        assertThat(run.err()).contains("dense: prompt ", "in fp16 ");
     }
 
     @Test
     void aPromptCanComeFromAFile() throws IOException {
         Path file = Files.writeString(folder.resolve("prompt.txt"), PROMPT);
         Run run = Run.sparrow(
-                "generate", MODEL, "--prompt-file", file.toString(), "--max-tokens", "8", "--codec", "f16", "--json");
+                "generate", MODEL, "--prompt-file", file.toString(), "--max-tokens", "8", "--codec", "dense", "--json");
         assertThat(run.code()).as(run.err()).isZero();
         assertThat(run.json().at("/text").asString())
                 .isEqualTo(dense.json().at("/text").asString());

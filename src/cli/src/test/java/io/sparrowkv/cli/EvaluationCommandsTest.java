@@ -100,13 +100,13 @@ class EvaluationCommandsTest {
                 "--passkeys",
                 "4",
                 "--codecs",
-                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64",
+                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit",
                 "--chart",
                 chart.toString(),
                 "--page",
                 page.toString());
-        assertThat(result.at("/rows")).hasSize(5);
-        double[] bytes = {512, 144, 36, 96, 96};
+        assertThat(result.at("/rows")).hasSize(6);
+        double[] bytes = {512, 144, 36, 96, 96, 68};
         for (int i = 0; i < bytes.length; i++) {
             assertThat(result.at("/rows/" + i + "/vectorBytes").asDouble()).isEqualTo(bytes[i]);
             assertThat(result.at("/rows/" + i + "/evaluation/layerErrors")).hasSize(6);
@@ -114,12 +114,13 @@ class EvaluationCommandsTest {
         assertThat(kl(result, 0)).isLessThan(1e-5);
         assertThat(kl(result, 1)).isGreaterThan(kl(result, 0)).isLessThan(kl(result, 2));
         assertThat(kl(result, 4)).isLessThan(kl(result, 3));
+        assertThat(kl(result, 5)).isLessThan(kl(result, 4));
         assertThat(result.at("/rows/0/passkeys/exact").asInt())
                 .isEqualTo(result.at("/dense/exact").asInt());
         assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);
         assertThat(page)
                 .content()
-                .contains("rotated-1", "data:image/png;base64,")
+                .contains("rotated-1", "data:image/png;base64,", "bytes by part", "layer 5")
                 .doesNotContain("http");
         assertThat(chart).isNotEmptyFile();
     }
@@ -139,6 +140,8 @@ class EvaluationCommandsTest {
                 "900",
                 "--passkeys",
                 "8",
+                "--dictionaries",
+                folder.resolve("none").toString(), // quantizers need none
                 "--codecs",
                 "f16,rotated-1");
         assertThat(result.at("/scores")).hasSize(3);
@@ -156,6 +159,9 @@ class EvaluationCommandsTest {
         assertThat(unknown.code()).isEqualTo(2);
         assertThat(unknown.err()).contains("q5_1").contains("sparse:8/16");
         Run twice = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", "f16,f16");
+        Run bits = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", "sparse:8/8+5bit");
+        assertThat(bits.code()).isEqualTo(2);
+        assertThat(bits.err()).contains("'5'").contains("4");
         assertThat(twice.code()).isEqualTo(2);
         assertThat(twice.err()).contains("named twice");
         Run narrow = Run.sparrow("eval", "passkey", "--text", text().toString(), "--context", "200");

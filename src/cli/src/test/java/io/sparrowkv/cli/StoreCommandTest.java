@@ -81,6 +81,7 @@ class StoreCommandTest {
         refused("window is 64, this run's 128", "generate", "--prompt", "Once", "--store", store.toString());
         refused("holds a store already", "store", "create", store.toString());
         refused("--codec f16", "generate", "--prompt", "Once", "--codec", "f16", "--store", store.toString());
+        refused("--codec dense", "generate", "--prompt", "Once", "--codec", "dense", "--store", store.toString());
         refused("--sync is 'never'", "generate", "--prompt", "Once", "--sync", "never", "--store", store.toString());
     }
 

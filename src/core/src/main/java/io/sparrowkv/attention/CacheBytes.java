@@ -5,10 +5,12 @@ package io.sparrowkv.attention;
  *
  * @param tokens tokens of the sequence
  * @param codedVectors keys that the codes stand for, over all layers and KV heads, and as many values
- * @param keyIndices 16-bit atom indices of the keys' codes
- * @param keyCoefficients fp16 coefficients of the keys' codes; of quantized keys all bytes
- * @param valueIndices 16-bit atom indices of the values' codes
- * @param valueCoefficients fp16 coefficients of the values' codes; of quantized values all bytes
+ * @param keyIndices atom indices of the keys' codes
+ * @param keyCoefficients coefficients of the keys' codes, without scales; of quantized keys their levels
+ * @param keyScales scales of the keys' coefficients or levels
+ * @param valueIndices atom indices of the values' codes
+ * @param valueCoefficients coefficients of the values' codes, without scales; of quantized values their levels
+ * @param valueScales scales of the values' coefficients or levels
  * @param window fp32 keys and values of the newest tokens
  * @param sinks fp32 keys and values of the first tokens
  * @param dictionaries weights of the dictionaries, which all sequences share
@@ -19,18 +21,44 @@ public record CacheBytes(
         long codedVectors,
         long keyIndices,
         long keyCoefficients,
+        long keyScales,
         long valueIndices,
         long valueCoefficients,
+        long valueScales,
         long window,
         long sinks,
         long dictionaries,
         long denseFp16) {
     /** No bytes. */
-    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+    /** The bytes of the codes of some sites. */
+    record Codes(long indices, long coefficients, long scales) {
+        static final Codes NONE = new Codes(0, 0, 0);
+
+        Codes plus(Codes other) {
+            return new Codes(indices + other.indices, coefficients + other.coefficients, scales + other.scales);
+        }
+    }
 
     /** Bytes of all codes. */
     public long codes() {
-        return keyIndices + keyCoefficients + valueIndices + valueCoefficients;
+        return indices() + coefficients() + scales();
+    }
+
+    /** Bytes of all atom indices. */
+    public long indices() {
+        return keyIndices + valueIndices;
+    }
+
+    /** Bytes of all coefficients and levels, without scales. */
+    public long coefficients() {
+        return keyCoefficients + valueCoefficients;
+    }
+
+    /** Bytes of all scales. */
+    public long scales() {
+        return keyScales + valueScales;
     }
 
     /** Bytes of this sequence: codes, window and sinks, without the dictionaries. */
@@ -45,8 +73,10 @@ public record CacheBytes(
                 codedVectors + other.codedVectors,
                 keyIndices + other.keyIndices,
                 keyCoefficients + other.keyCoefficients,
+                keyScales + other.keyScales,
                 valueIndices + other.valueIndices,
                 valueCoefficients + other.valueCoefficients,
+                valueScales + other.valueScales,
                 window + other.window,
                 sinks + other.sinks,
                 Math.max(dictionaries, other.dictionaries),
@@ -58,9 +88,14 @@ public record CacheBytes(
         return tokens == 0 ? 0 : (double) part / tokens;
     }
 
+    /** Bytes of {@code part}, any of this record's counts of codes, for the key and the value of one token, layer and KV head; 0 before any is coded. */
+    public double perVector(long part) {
+        return codedVectors == 0 ? 0 : (double) part / codedVectors;
+    }
+
     /** Coded bytes of the key and the value of one token, layer and KV head; 0 before any is coded. */
     public double perVector() {
-        return codedVectors == 0 ? 0 : (double) codes() / codedVectors;
+        return perVector(codes());
     }
 
     /** How many times smaller than the dense fp16 cache; below 1 while the window outweighs the codes. */

@@ -1,6 +1,9 @@
 package io.sparrowkv.attention;
 
+import io.sparrowkv.codec.BlockCodec;
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
@@ -21,9 +24,17 @@ import java.util.stream.IntStream;
  * @param threads threads of attention, the caller included
  * @param queue batches that may wait for the encoder before {@link SparseCache#attend} waits
  * @param refinement what is done to the encoder's codes before they are kept
+ * @param coefficients what their coefficients are kept as
  */
 public record CacheOptions(
-        int window, int sinks, Budgets read, Budgets stored, int threads, int queue, Refinement refinement) {
+        int window,
+        int sinks,
+        Budgets read,
+        Budgets stored,
+        int threads,
+        int queue,
+        Refinement refinement,
+        Coefficients coefficients) {
     /** Newest tokens kept dense, unless said otherwise. */
     public static final int DEFAULT_WINDOW = 128;
 
@@ -44,15 +55,16 @@ public record CacheOptions(
                 DEFAULT_BUDGETS,
                 Runtime.getRuntime().availableProcessors(),
                 DEFAULT_QUEUE,
-                Refinement.NONE);
+                Refinement.NONE,
+                Coefficients.FP16);
     }
 
     public CacheOptions withWindow(int window) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
     }
 
     public CacheOptions withSinks(int sinks) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
     }
 
     /** Reads and stores {@code budgets}. */
@@ -62,19 +74,36 @@ public record CacheOptions(
 
     /** Reads {@code read} of the {@code stored} pairs. */
     public CacheOptions withBudgets(Budgets read, Budgets stored) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
     }
 
     public CacheOptions withThreads(int threads) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
     }
 
     public CacheOptions withQueue(int queue) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
     }
 
     public CacheOptions withRefinement(Refinement refinement) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+    }
+
+    public CacheOptions withCoefficients(Coefficients coefficients) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+    }
+
+    /** What the pairs of codes over these dictionaries take: the same for all sites, so that an index names any atom of the largest. */
+    public PairFormat pairs(DictionarySet dictionaries) {
+        return PairFormat.of(coefficients, mostLatents(dictionaries));
+    }
+
+    /** Atoms of the largest dictionary. */
+    public static int mostLatents(DictionarySet dictionaries) {
+        return dictionaries.bySite().values().stream()
+                .mapToInt(Dictionary::latents)
+                .max()
+                .orElseThrow();
     }
 
     /**
@@ -117,11 +146,11 @@ public record CacheOptions(
                 .mapToInt(Dictionary::latents)
                 .min()
                 .orElseThrow();
-        return storeProfile(shape, model, dictionaries.fingerprint(), latents);
+        return storeProfile(shape, model, dictionaries.fingerprint(), latents, pairs(dictionaries));
     }
 
-    /** The profile with dictionaries that are known by their fingerprint and by the atoms of the smallest. */
-    StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents) {
+    /** The profile with dictionaries that are known by their fingerprint, the atoms of the smallest, and the pairs of codes over them. */
+    StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents, PairFormat pairs) {
         for (VectorKind kind : VectorKind.values()) {
             int dense = byLayer(shape, stored, kind).indexOf(Budgets.DENSE);
             if (dense >= 0) {
@@ -131,7 +160,7 @@ public record CacheOptions(
             }
         }
         return new StoreProfile(
-                codec(),
+                new BlockCodec(pairs, refinement).label(),
                 model,
                 dictionaries,
                 latents,
@@ -144,13 +173,6 @@ public record CacheOptions(
                 byLayer(shape, stored, VectorKind.VALUE),
                 byLayer(shape, read, VectorKind.KEY),
                 byLayer(shape, read, VectorKind.VALUE));
-    }
-
-    /** The block format, and how codes are refined before they go into it. */
-    private String codec() {
-        return refinement.kind() == Refinement.Kind.NONE
-                ? CodeBlockLayout.CODEC
-                : CodeBlockLayout.CODEC + " " + refinement.label();
     }
 
     private static List<Integer> byLayer(AttentionShape shape, Budgets budgets, VectorKind kind) {

@@ -1,5 +1,6 @@
 package io.sparrowkv.attention;
 
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.AtomicFile;
 import io.sparrowkv.io.InvalidInputException;
@@ -9,13 +10,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
 
 /**
  * How a model's vectors are best coded under some number of bytes, as {@code sparrow calibrate} found it: budgets by layer and kind, and
- * the refinement that they were found with. A JSON file:
+ * the refinement and the coefficients that they were found with. A JSON file:
  *
  * <pre>
  * {
@@ -23,6 +25,7 @@ import tools.jackson.databind.node.ObjectNode;
  *   "model_fingerprint": "…",
  *   "dictionaries_fingerprint": "…",
  *   "refine": "pursuit:64",
+ *   "coefficients": "4",
  *   "bytes": 67.3,
  *   "layers": [{"key": 16, "value": 12}, …]
  * }
@@ -31,6 +34,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param model fingerprint of the model
  * @param dictionaries fingerprint of its dictionaries
  * @param refinement what is done to codes before they are kept
+ * @param coefficients what their coefficients are kept as
  * @param bytes coded bytes of a token and KV head, keys and values, mean of the layers
  * @param keys pairs of a key's code, by layer; {@link Budgets#DENSE} keeps keys as fp16
  * @param values pairs of a value's code, by layer
@@ -39,6 +43,7 @@ public record CacheProfile(
         String model,
         String dictionaries,
         Refinement refinement,
+        Coefficients coefficients,
         double bytes,
         List<Integer> keys,
         List<Integer> values) {
@@ -74,17 +79,19 @@ public record CacheProfile(
         return new CacheProfile(
                 fields.string("model_fingerprint"),
                 fields.string("dictionaries_fingerprint"),
-                refinement(fields),
+                parsed(fields, "refine", Refinement::parse),
+                parsed(fields, "coefficients", Coefficients::parse),
                 fields.positiveNumber("bytes"),
                 keys,
                 values);
     }
 
-    private static Refinement refinement(JsonFields fields) {
+    private static <T> T parsed(JsonFields fields, String field, Function<String, T> parse) {
+        String text = fields.string(field);
         try {
-            return Refinement.parse(fields.string("refine"));
+            return parse.apply(text);
         } catch (InvalidInputException e) {
-            throw fields.invalid("refine", e.getMessage());
+            throw fields.invalid(field, e.getMessage());
         }
     }
 
@@ -99,6 +106,7 @@ public record CacheProfile(
         root.put("model_fingerprint", model);
         root.put("dictionaries_fingerprint", dictionaries);
         root.put("refine", refinement.label());
+        root.put("coefficients", coefficients.label());
         root.put("bytes", bytes);
         ArrayNode layers = root.putArray("layers");
         for (int layer = 0; layer < keys.size(); layer++) {
@@ -118,9 +126,9 @@ public record CacheProfile(
         return budgets;
     }
 
-    /** These options with the profile's budgets and refinement. */
+    /** These options with the profile's budgets, refinement and coefficients. */
     public CacheOptions applyTo(CacheOptions options) {
-        return options.withBudgets(budgets()).withRefinement(refinement);
+        return options.withBudgets(budgets()).withRefinement(refinement).withCoefficients(coefficients);
     }
 
     /**

@@ -138,6 +138,16 @@ final class CodedSite implements KvSite, CodeTarget {
     }
 
     @Override
+    public long indexBytes() {
+        return layout.indexBytes();
+    }
+
+    @Override
+    public long scaleBytes() {
+        return layout.scaleBytes();
+    }
+
+    @Override
     public Site site() {
         return layout.site();
     }

@@ -2,6 +2,7 @@ package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.Float16Codec;
+import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.Site;
@@ -20,6 +21,7 @@ final class CodedSites implements KvSites {
     private final CacheOptions options;
     private final long sequence;
     private final int largestBudget;
+    private final PairFormat pairs;
     private MemorySegment scratch = MemorySegment.NULL;
 
     CodedSites(AttentionShape shape, DictionarySet dictionaries, BlockStore store, CacheOptions options) {
@@ -29,6 +31,7 @@ final class CodedSites implements KvSites {
         this.store = store;
         this.options = options;
         sequence = store.openSequence();
+        pairs = options.pairs(dictionaries);
         int largest = IntStream.range(0, shape.layers())
                 .flatMap(layer -> IntStream.of(
                         options.stored().of(layer, VectorKind.KEY),
@@ -63,7 +66,7 @@ final class CodedSites implements KvSites {
     }
 
     private CodeBlockLayout layout(int layer, VectorKind kind, int budget) {
-        return new CodeBlockLayout(Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget);
+        return new CodeBlockLayout(Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget, pairs);
     }
 
     private static MemorySegment block(CodeBlockLayout layout, Arena arena) {
@@ -77,10 +80,7 @@ final class CodedSites implements KvSites {
 
     @Override
     public int mostLatents() {
-        return dictionaries.bySite().values().stream()
-                .mapToInt(Dictionary::latents)
-                .max()
-                .orElseThrow();
+        return CacheOptions.mostLatents(dictionaries);
     }
 
     @Override

@@ -203,20 +203,24 @@ public final class DecodedAttention {
                 result.add(
                         refinement.kind() == Refinement.Kind.NONE
                                 ? new ScalarPursuit.Code(atoms, coefficients)
-                                : new ScalarPursuit(dictionary).code(rows, t, atoms, stored));
+                                : new ScalarPursuit(dictionary, options.coefficients()).code(rows, t, atoms, stored));
             }
         }
         return result;
     }
 
-    private static double[] decode(Dictionary dictionary, ScalarPursuit.Code code, int read) {
+    private double[] decode(Dictionary dictionary, ScalarPursuit.Code code, int read) {
         double[] vector = new double[dictionary.dHead()];
+        float[] kept = new float[code.coefficients().length];
+        for (int k = 0; k < kept.length; k++) {
+            kept[k] = (float) code.coefficients()[k];
+        }
+        options.coefficients().round(kept);
         for (int d = 0; d < vector.length; d++) {
             vector[d] = dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
             for (int k = 0; k < Math.min(read, code.atoms().size()); k++) {
-                double coefficient = Float.float16ToFloat(Float.floatToFloat16((float) code.coefficients()[k]));
                 long atom = (long) code.atoms().get(k) * vector.length + d;
-                vector[d] += coefficient * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, atom);
+                vector[d] += kept[k] * (double) dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, atom);
             }
         }
         return vector;

@@ -23,6 +23,12 @@ sealed interface KvSite extends BatchTarget, AutoCloseable permits CodedSite, Qu
     /** Bytes of a block. */
     long blockBytes();
 
+    /** Bytes of the atom indices in a block. */
+    long indexBytes();
+
+    /** Bytes of the scales in a block. */
+    long scaleBytes();
+
     @Override
     void close();
 }

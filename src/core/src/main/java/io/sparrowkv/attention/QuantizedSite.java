@@ -100,6 +100,16 @@ final class QuantizedSite implements KvSite, VectorTarget {
     }
 
     @Override
+    public long indexBytes() {
+        return 0;
+    }
+
+    @Override
+    public long scaleBytes() {
+        return (long) kvHeads * TOKENS * codec.scaleBytes();
+    }
+
+    @Override
     public void close() {
         release(Integer.MAX_VALUE);
         for (Block block : blocks) {

@@ -1,6 +1,7 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.RefinedBackend;
@@ -44,6 +45,7 @@ public final class SparseCache implements AutoCloseable {
     private final AttentionShape shape;
     private final RotaryEmbedding rotary;
     private final long dictionaryBytes;
+    private final int mostLatents;
     private final CacheOptions options;
     private final Arena arena = Arena.ofShared();
     private final Layer[] layers;
@@ -93,7 +95,8 @@ public final class SparseCache implements AutoCloseable {
                 new CodedSites(shape, dictionaries, store, options),
                 options.refinement().kind() == Refinement.Kind.NONE
                         ? Optional.empty()
-                        : Optional.of(new RefinedBackend(encoders, options.refinement(), options.threads())),
+                        : Optional.of(new RefinedBackend(
+                                encoders, options.refinement(), options.coefficients(), options.threads())),
                 encoders::open);
     }
 
@@ -127,6 +130,7 @@ public final class SparseCache implements AutoCloseable {
         this.call = new AttentionCall(shape, options);
         this.refined = refined;
         this.dictionaryBytes = sites.dictionaryBytes();
+        this.mostLatents = sites.mostLatents();
         layers = new Layer[shape.layers()];
         for (int layer = 0; layer < layers.length; layer++) {
             int tail = options.window() == 0 ? 0 : options.window() + TOKENS - 2;
@@ -158,7 +162,9 @@ public final class SparseCache implements AutoCloseable {
         if (stored != null || layers[0].length > 0) {
             throw new IllegalStateException("the cache is not empty");
         }
-        if (!profile.equals(options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents()))) {
+        PairFormat pairs = PairFormat.of(options.coefficients(), mostLatents);
+        if (!profile.equals(
+                options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents(), pairs))) {
             throw new IllegalArgumentException("a store of " + profile + " for a cache of " + options);
         }
         stored = sequence;
@@ -246,31 +252,27 @@ public final class SparseCache implements AutoCloseable {
 
     /** The bytes held now, by part. */
     public CacheBytes bytes() {
-        int kinds = VectorKind.values().length;
-        long[] indices = new long[kinds];
-        long[] coefficients = new long[kinds];
+        CacheBytes.Codes keys = CacheBytes.Codes.NONE;
+        CacheBytes.Codes values = CacheBytes.Codes.NONE;
         long vectors = 0;
         long window = 0;
         long sinks = 0;
         for (Layer layer : layers) {
-            vectors += (layer.keys.blocks() + openBlocks(layer.keys)) * (long) TOKENS * shape.kvHeads();
-            for (KvSite site : new KvSite[] {layer.keys, layer.values}) {
-                // Half of a code's bytes are indices; what is quantized has none.
-                long bytes = codeBytes(site);
-                long ofIndices = site instanceof CodedSite ? bytes / 2 : 0;
-                indices[site.site().kind().ordinal()] += ofIndices;
-                coefficients[site.site().kind().ordinal()] += bytes - ofIndices;
-            }
+            vectors += heldBlocks(layer.keys) * TOKENS * shape.kvHeads();
+            keys = keys.plus(codeBytes(layer.keys));
+            values = values.plus(codeBytes(layer.values));
             window += layer.tail.byteSize();
             sinks += layer.sinks.byteSize();
         }
         return new CacheBytes(
                 length(),
                 vectors,
-                indices[VectorKind.KEY.ordinal()],
-                coefficients[VectorKind.KEY.ordinal()],
-                indices[VectorKind.VALUE.ordinal()],
-                coefficients[VectorKind.VALUE.ordinal()],
+                keys.indices(),
+                keys.coefficients(),
+                keys.scales(),
+                values.indices(),
+                values.coefficients(),
+                values.scales(),
                 window,
                 sinks,
                 dictionaryBytes,
@@ -438,12 +440,14 @@ public final class SparseCache implements AutoCloseable {
         }
     }
 
-    private long codeBytes(KvSite site) {
-        return (site.blocks() + openBlocks(site)) * site.blockBytes();
+    private CacheBytes.Codes codeBytes(KvSite site) {
+        long blocks = heldBlocks(site);
+        long coefficients = site.blockBytes() - site.indexBytes() - site.scaleBytes();
+        return new CacheBytes.Codes(blocks * site.indexBytes(), blocks * coefficients, blocks * site.scaleBytes());
     }
 
-    /** Blocks that are being filled and already read: with window 0 one. */
-    private int openBlocks(KvSite site) {
-        return options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0;
+    /** Full blocks, and with window 0 the one that is being filled and already read. */
+    private long heldBlocks(KvSite site) {
+        return site.blocks() + (options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0);
     }
 }

@@ -1,9 +1,12 @@
 package io.sparrowkv.attention;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
 import java.lang.foreign.MemorySegment;
+import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorOperators;
@@ -35,8 +38,10 @@ final class UnpackedCodes {
 
     /** @param mostBudget largest budget of any layout read */
     UnpackedCodes(int mostBudget) {
-        offsets = new int[CodeBlockLayout.TOKENS * mostBudget];
-        coefficients = new float[CodeBlockLayout.TOKENS * mostBudget];
+        // The vectors that unpack the end of a row reach into the next.
+        int pairs = CodeBlockLayout.TOKENS * mostBudget + Lanes.LANES;
+        offsets = new int[pairs];
+        coefficients = new float[pairs];
     }
 
     /** Pairs of a code. */
@@ -51,6 +56,14 @@ final class UnpackedCodes {
      */
     void read(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
         budget = layout.budget();
+        if (layout.pairs().packed()) {
+            readPacked(layout, body, head, count, stride);
+        } else {
+            readPlain(layout, body, head, count, stride);
+        }
+    }
+
+    private void readPlain(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
         long indices = layout.rowOffset(head, 0);
         long halves = layout.coefficientOffset() + indices;
         int pairs = count * budget;
@@ -73,6 +86,54 @@ final class UnpackedCodes {
             long at = (long) i * Short.BYTES;
             offsets[i] = stride * Short.toUnsignedInt(body.get(JAVA_SHORT_UNALIGNED, indices + at));
             coefficients[i] = Float.float16ToFloat(body.get(JAVA_SHORT_UNALIGNED, halves + at));
+        }
+    }
+
+    private void readPacked(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
+        PairFormat pairs = layout.pairs();
+        long row = layout.rowOffset(head, 0);
+        for (int t = 0; t < count; t++) {
+            short scale = body.get(JAVA_SHORT_UNALIGNED, row + layout.packedPairBytes());
+            float step = pairs.coefficients().step(scale);
+            int zero = pairs.coefficients().zero(scale);
+            if (pairs.bits() == Short.SIZE) {
+                readShorts(pairs.indexBits(), body, row, t * budget, stride, step, zero);
+            } else {
+                readBits(pairs.indexBits(), pairs.bits(), body, row, t * budget, stride, step, zero);
+            }
+            row += layout.rowBytes();
+        }
+    }
+
+    /** A row whose pairs take 16 bits, as a 12-bit index and a 4-bit level do. */
+    private void readShorts(int indexBits, MemorySegment body, long row, int to, int stride, float step, int zero) {
+        int mask = (1 << indexBits) - 1;
+        int i = 0;
+        for (; i < budget && row + 2L * (i + Lanes.LANES) <= body.byteSize(); i += Lanes.LANES) {
+            IntVector pair = widen(body, row + 2L * i, VectorOperators.ZERO_EXTEND_S2I);
+            pair.and(mask).mul(stride).intoArray(offsets, to + i);
+            ((FloatVector) pair.lanewise(VectorOperators.LSHR, indexBits)
+                            .sub(zero)
+                            .convert(VectorOperators.I2F, 0))
+                    .mul(step)
+                    .intoArray(coefficients, to + i);
+        }
+        for (; i < budget; i++) {
+            int pair = Short.toUnsignedInt(body.get(JAVA_SHORT_UNALIGNED, row + 2L * i));
+            offsets[to + i] = (pair & mask) * stride;
+            coefficients[to + i] = step * ((pair >>> indexBits) - zero);
+        }
+    }
+
+    private void readBits(
+            int indexBits, int bits, MemorySegment body, long row, int to, int stride, float step, int zero) {
+        int indexMask = (1 << indexBits) - 1;
+        int levelMask = (1 << bits - indexBits) - 1;
+        for (int i = 0; i < budget; i++) {
+            int bit = i * bits;
+            int pair = body.get(JAVA_INT_UNALIGNED, row + (bit >>> 3)) >>> (bit & 7);
+            offsets[to + i] = (pair & indexMask) * stride;
+            coefficients[to + i] = step * ((pair >>> indexBits & levelMask) - zero);
         }
     }
 

@@ -19,8 +19,8 @@ import org.apache.arrow.vector.types.pojo.FieldType;
 import org.apache.arrow.vector.types.pojo.Schema;
 
 /**
- * The Arrow schema of a code block: that of {@code arrow-schemas/code-block.schema.json}, which is written for one budget, with
- * the list size and the metadata of the block at hand.
+ * The Arrow schema of a code block: that of {@code arrow-schemas/code-block.schema.json}, or for packed pairs that of
+ * {@code packed-code-block.schema.json}, which are written for one budget, with the sizes and the metadata of the block at hand.
  */
 public final class CodeBlockSchema {
     public static final String FORMAT_VERSION = "sparrow.format_version";
@@ -30,15 +30,30 @@ public final class CodeBlockSchema {
     public static final String D_HEAD = "sparrow.d_head";
     public static final String BUDGET = "sparrow.budget";
 
-    private static final String RESOURCE = "/io/sparrowkv/schemas/code-block.schema.json";
+    /** Of packed pairs: bits of an index, and of a coefficient. */
+    public static final String INDEX_BITS = "sparrow.index_bits";
+
+    public static final String COEFFICIENT_BITS = "sparrow.coefficient_bits";
+
+    private static final String PLAIN = "/io/sparrowkv/schemas/code-block.schema.json";
+    private static final String PACKED = "/io/sparrowkv/schemas/packed-code-block.schema.json";
 
     private CodeBlockSchema() {}
 
-    /** The schema as the file has it. */
+    /** The schema of plain pairs as the file has it. */
     public static Schema contract() {
-        try (InputStream in = CodeBlockSchema.class.getResourceAsStream(RESOURCE)) {
+        return read(PLAIN);
+    }
+
+    /** The schema of packed pairs as the file has it. */
+    public static Schema packedContract() {
+        return read(PACKED);
+    }
+
+    private static Schema read(String resource) {
+        try (InputStream in = CodeBlockSchema.class.getResourceAsStream(resource)) {
             if (in == null) {
-                throw new IllegalStateException(RESOURCE + " is missing from the class path");
+                throw new IllegalStateException(resource + " is missing from the class path");
             }
             return Schema.fromJSON(new String(in.readAllBytes(), StandardCharsets.UTF_8));
         } catch (IOException e) {
@@ -55,13 +70,24 @@ public final class CodeBlockSchema {
         metadata.put(KV_HEADS, Integer.toString(layout.kvHeads()));
         metadata.put(D_HEAD, Integer.toString(layout.dHead()));
         metadata.put(BUDGET, Integer.toString(layout.budget()));
-        List<Field> fields = contract().getFields().stream()
-                .map(field -> new Field(
-                        field.getName(),
-                        FieldType.notNullable(new ArrowType.FixedSizeList(layout.budget())),
-                        field.getChildren()))
-                .toList();
+        if (layout.pairs().packed()) {
+            metadata.put(INDEX_BITS, Integer.toString(layout.pairs().indexBits()));
+            metadata.put(
+                    COEFFICIENT_BITS,
+                    Integer.toString(layout.pairs().coefficients().bits()));
+        }
+        List<Field> fields = (layout.pairs().packed() ? packedContract() : contract())
+                .getFields().stream()
+                        .map(field ->
+                                new Field(field.getName(), FieldType.notNullable(type(layout)), field.getChildren()))
+                        .toList();
         return new Schema(fields, metadata);
+    }
+
+    private static ArrowType type(CodeBlockLayout layout) {
+        return layout.pairs().packed()
+                ? new ArrowType.FixedSizeBinary(layout.rowBytes())
+                : new ArrowType.FixedSizeList(layout.budget());
     }
 
     /**
@@ -70,17 +96,22 @@ public final class CodeBlockSchema {
      * @param body the block, which the root retains until it is closed
      */
     public static VectorSchemaRoot wrap(CodeBlockLayout layout, ArrowBuf body, BufferAllocator allocator) {
-        int pairs = layout.rows() * layout.budget();
+        ArrowFieldNode rows = new ArrowFieldNode(layout.rows(), 0);
         ArrowBuf none = allocator.getEmpty();
-        ArrowBuf indices = body.slice(0, layout.partBytes());
-        ArrowBuf coefficients = body.slice(layout.coefficientOffset(), layout.partBytes());
-        ArrowFieldNode rowNode = new ArrowFieldNode(layout.rows(), 0);
-        ArrowFieldNode pairNode = new ArrowFieldNode(pairs, 0);
+        List<ArrowFieldNode> nodes;
+        List<ArrowBuf> buffers;
+        if (layout.pairs().packed()) {
+            nodes = List.of(rows);
+            buffers = List.of(none, body.slice(0, (long) layout.rows() * layout.rowBytes()));
+        } else {
+            ArrowFieldNode pairs = new ArrowFieldNode((long) layout.rows() * layout.budget(), 0);
+            nodes = List.of(rows, pairs, rows, pairs);
+            ArrowBuf indices = body.slice(0, layout.partBytes());
+            ArrowBuf coefficients = body.slice(layout.coefficientOffset(), layout.partBytes());
+            buffers = List.of(none, none, indices, none, none, coefficients);
+        }
         VectorSchemaRoot root = VectorSchemaRoot.create(of(layout), allocator);
-        try (ArrowRecordBatch batch = new ArrowRecordBatch(
-                layout.rows(),
-                List.of(rowNode, pairNode, rowNode, pairNode),
-                List.of(none, none, indices, none, none, coefficients))) {
+        try (ArrowRecordBatch batch = new ArrowRecordBatch(layout.rows(), nodes, buffers)) {
             new VectorLoader(root).load(batch);
         }
         return root;

@@ -17,6 +17,11 @@ public record Float16Codec(int dHead) implements VectorCodec {
     }
 
     @Override
+    public int scaleBytes() {
+        return 0;
+    }
+
+    @Override
     public void encode(float[] vector, MemorySegment bytes, long offset) {
         for (int d = 0; d < dHead; d++) {
             bytes.set(JAVA_SHORT_UNALIGNED, offset + (long) d * Short.BYTES, VectorCodec.half(vector[d]));

@@ -32,6 +32,11 @@ public record Q4Codec(int dHead) implements VectorCodec {
         return dHead / ScaledBlocks.of(dHead) * blockBytes();
     }
 
+    @Override
+    public int scaleBytes() {
+        return dHead / ScaledBlocks.of(dHead) * Short.BYTES;
+    }
+
     private int blockBytes() {
         return Short.BYTES + ScaledBlocks.of(dHead) / 2;
     }

@@ -88,6 +88,11 @@ public final class RotatedCodec implements VectorCodec {
     }
 
     @Override
+    public int scaleBytes() {
+        return Short.BYTES;
+    }
+
+    @Override
     public void encode(float[] vector, MemorySegment bytes, long offset) {
         double square = 0;
         for (int d = 0; d < dHead; d++) {

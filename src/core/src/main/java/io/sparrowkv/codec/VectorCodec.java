@@ -17,6 +17,9 @@ public interface VectorCodec {
     /** Bytes of one vector. */
     int vectorBytes();
 
+    /** Those of them that are scales. */
+    int scaleBytes();
+
     /**
      * Packs a vector.
      *

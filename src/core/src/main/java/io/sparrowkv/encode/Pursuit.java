@@ -86,12 +86,18 @@ final class Pursuit {
     private float[] coefficients = {};
 
     private PursuitAtoms dictionary;
+    private Coefficients form;
     private int vectors;
     private int budget;
 
-    /** Makes room for codes of {@code budget} pairs among {@code candidates} latents. */
-    void fit(PursuitAtoms dictionary, int candidates, int budget) {
+    /**
+     * Makes room for codes of {@code budget} pairs among {@code candidates} latents.
+     *
+     * @param form what their coefficients will be kept as
+     */
+    void fit(PursuitAtoms dictionary, int candidates, int budget, Coefficients form) {
         this.dictionary = dictionary;
+        this.form = form;
         this.budget = budget;
         vectors = (candidates + LANES - 1) / LANES;
         int lanes = vectors * LANES;
@@ -388,13 +394,37 @@ final class Pursuit {
     /** Coefficients of the chosen atoms from their coordinates, by back substitution. */
     private void solve(int found) {
         for (int i = found - 1; i >= 0; i--) {
-            float sum = along[i];
-            for (int j = i + 1; j < found; j++) {
-                int c = chosen[j];
-                float coordinate = coordinates[(c / LANES * budget + i) * LANES + c % LANES];
-                sum = Math.fma(-coordinate, coefficients[j], sum);
-            }
-            coefficients[i] = sum / diagonal[i];
+            coefficients[i] = substitute(i, found);
+        }
+        if (form.scaled() && found > 0) {
+            round(found);
+        }
+    }
+
+    /** The coefficient of the i-th chosen atom that fits best, given those of the atoms chosen later. */
+    private float substitute(int i, int found) {
+        float sum = along[i];
+        for (int j = i + 1; j < found; j++) {
+            int c = chosen[j];
+            float coordinate = coordinates[(c / LANES * budget + i) * LANES + c % LANES];
+            sum = Math.fma(-coordinate, coefficients[j], sum);
+        }
+        return sum / diagonal[i];
+    }
+
+    /**
+     * Rounds the coefficients to levels from the last chosen to the first, each fitted to what those before it have left (Babai's nearest
+     * plane: 1986). The largest stays where it is, since it is the scale.
+     */
+    private void round(int found) {
+        short scale = form.scale(coefficients, found);
+        float step = form.step(scale);
+        int zero = form.zero(scale);
+        int most = form.most(scale);
+        int largest = form.largest(coefficients, found, scale);
+        for (int i = found - 1; i >= 0; i--) {
+            float exact = i == largest ? coefficients[i] : substitute(i, found);
+            coefficients[i] = Coefficients.value(Coefficients.level(exact, step, zero, most), step, zero);
         }
     }
 }

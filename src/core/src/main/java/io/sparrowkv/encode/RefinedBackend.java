@@ -12,20 +12,29 @@ import java.util.Arrays;
 public final class RefinedBackend implements EncoderBackend {
     private final EncoderBackend base;
     private final Refinement refinement;
+    private final Coefficients coefficients;
     private final Workers workers;
     private final Pursuit[] pursuits;
 
     /**
+     * Codes whose coefficients are kept as they are.
+     *
      * @param base the caller's, must outlive this
      * @param refinement other than none
      * @param threads threads of the refinement
      */
     public RefinedBackend(EncoderBackend base, Refinement refinement, int threads) {
+        this(base, refinement, Coefficients.FP16, threads);
+    }
+
+    /** @param coefficients what the coefficients will be kept as, which is taken into account when they are fitted */
+    public RefinedBackend(EncoderBackend base, Refinement refinement, Coefficients coefficients, int threads) {
         if (refinement.kind() == Refinement.Kind.NONE) {
             throw new IllegalArgumentException("nothing to refine");
         }
         this.base = base;
         this.refinement = refinement;
+        this.coefficients = coefficients;
         this.workers = Workers.start("refine", threads);
         this.pursuits = new Pursuit[threads];
         Arrays.setAll(pursuits, i -> new Pursuit());
@@ -43,7 +52,7 @@ public final class RefinedBackend implements EncoderBackend {
 
     @Override
     public RefinedEncoder open(Dictionary dictionary) {
-        return new RefinedEncoder(base.open(dictionary), refinement, workers, pursuits);
+        return new RefinedEncoder(base.open(dictionary), refinement, coefficients, workers, pursuits);
     }
 
     @Override

@@ -14,6 +14,7 @@ public final class RefinedEncoder implements TopKEncoder {
 
     private final TopKEncoder base;
     private final Refinement refinement;
+    private final Coefficients coefficients;
     private final Workers workers;
     private final Pursuit[] pursuits;
     private final Arena arena = Arena.ofShared();
@@ -27,9 +28,11 @@ public final class RefinedEncoder implements TopKEncoder {
     private int rows;
     private int candidateCount;
 
-    RefinedEncoder(TopKEncoder base, Refinement refinement, Workers workers, Pursuit[] pursuits) {
+    RefinedEncoder(
+            TopKEncoder base, Refinement refinement, Coefficients coefficients, Workers workers, Pursuit[] pursuits) {
         this.base = base;
         this.refinement = refinement;
+        this.coefficients = coefficients;
         this.workers = workers;
         this.pursuits = pursuits;
         this.atoms = new PursuitAtoms(base.dictionary(), arena);
@@ -96,7 +99,7 @@ public final class RefinedEncoder implements TopKEncoder {
 
     private void refineRows(int task, int worker) {
         Pursuit pursuit = pursuits[worker];
-        pursuit.fit(atoms, candidateCount, codes.budget());
+        pursuit.fit(atoms, candidateCount, codes.budget(), coefficients);
         int end = Math.min(rows, (task + 1) * TASK_ROWS);
         for (int row = task * TASK_ROWS; row < end; row++) {
             centre(row, pursuit.centred());

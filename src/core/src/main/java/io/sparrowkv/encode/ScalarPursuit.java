@@ -13,9 +13,16 @@ import java.util.List;
  */
 public final class ScalarPursuit {
     private final Dictionary dictionary;
+    private final Coefficients form;
 
     public ScalarPursuit(Dictionary dictionary) {
+        this(dictionary, Coefficients.FP16);
+    }
+
+    /** @param form what the coefficients will be kept as */
+    public ScalarPursuit(Dictionary dictionary, Coefficients form) {
         this.dictionary = dictionary;
+        this.form = form;
     }
 
     /**
@@ -56,7 +63,31 @@ public final class ScalarPursuit {
             support.add(best);
             error = bestError;
         }
-        return new Code(support, fit(x, support));
+        double[] exact = fit(x, support);
+        return new Code(support, form.scaled() && !support.isEmpty() ? rounded(x, support, exact) : exact);
+    }
+
+    /**
+     * Rounds from the last atom to the first: with those rounded before taken off, all that are left are fitted again and the last of
+     * them is rounded. The largest keeps its place, as the scale.
+     */
+    private double[] rounded(double[] x, List<Integer> support, double[] exact) {
+        float[] rounded = new float[exact.length];
+        for (int i = 0; i < exact.length; i++) {
+            rounded[i] = (float) exact[i];
+        }
+        short scale = form.scale(rounded, rounded.length);
+        int largest = form.largest(rounded, rounded.length, scale);
+        double[] rest = x;
+        double[] result = new double[exact.length];
+        for (int i = exact.length - 1; i >= 0; i--) {
+            double fitted = i == largest ? exact[i] : fit(rest, support.subList(0, i + 1))[i];
+            float step = form.step(scale);
+            int level = Coefficients.level((float) fitted, step, form.zero(scale), form.most(scale));
+            result[i] = Coefficients.value(level, step, form.zero(scale));
+            rest = residual(rest, support.subList(i, i + 1), new double[] {result[i]});
+        }
+        return result;
     }
 
     /** The squared error that a vector's least-squares fit on these atoms leaves. */

@@ -3,6 +3,7 @@ package io.sparrowkv.attention;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.VectorKind;
@@ -16,7 +17,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class CacheProfileTest {
     private static final CacheProfile PROFILE =
-            new CacheProfile("aa", "bb", Refinement.pursuit(64), 67.25, List.of(16, 0, 8), List.of(12, 24, 1));
+            new CacheProfile(
+                    "aa",
+                    "bb",
+                    Refinement.pursuit(64),
+                    Coefficients.BITS_6,
+                    67.25,
+                    List.of(16, 0, 8),
+                    List.of(12, 24, 1));
 
     @TempDir
     private Path folder;
@@ -32,6 +40,7 @@ class CacheProfileTest {
     void setsBudgetsByLayerAndRefinement() {
         CacheOptions options = PROFILE.applyTo(CacheOptions.defaults());
         assertThat(options.refinement()).isEqualTo(Refinement.pursuit(64));
+        assertThat(options.coefficients()).isEqualTo(Coefficients.BITS_6);
         for (int layer = 0; layer < 3; layer++) {
             for (Budgets budgets : List.of(options.read(), options.stored())) {
                 assertThat(budgets.of(layer, VectorKind.KEY))
@@ -58,6 +67,7 @@ class CacheProfileTest {
     @CsvSource({
         "format_version\" : 1, format_version\" : 2, format_version is 2",
         "pursuit:64, best, refine is \"best\"",
+        "coefficients\" : \"6, coefficients\" : \"5, coefficients is \"5\"",
         "key\" : 16, key\" : -1, layers[0].key is -1",
         "\"bytes\" : 67.25, \"bytes\" : \"many\", bytes is \"many\"",
         "model_fingerprint, fingerprint, model_fingerprint is missing"

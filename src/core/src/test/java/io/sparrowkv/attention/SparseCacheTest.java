@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.encode.Refinement;
@@ -230,6 +231,31 @@ class SparseCacheTest {
         Scene.of(AttentionShape.of(1, 4, 2, 24), options, 150).rope(rope).matchesOracle(100, 1);
     }
 
+    @ParameterizedTest(name = "{0} bits, {1}, window {2}, {3}, {4} latents, d={5}, chunk {6}")
+    @CsvSource({
+        "4, none, 64, POST, 4000, 24, 250",
+        "4, none, 64, PRE, 4000, 128, 100",
+        "4, none, 0, PRE, 70, 22, 250",
+        "6, none, 64, PRE, 300, 24, 63",
+        "8, none, 0, POST, 1025, 16, 70",
+        "8, none, 10, PRE, 4097, 80, 200",
+        "4, pursuit:20, 64, PRE, 700, 64, 250",
+        "4, pursuit:30, 0, POST, 70, 64, 130",
+        "6, refit, 64, POST, 300, 24, 100",
+        "8, pursuit:33, 10, PRE, 70, 32, 90"
+    })
+    void readsPackedCodesAsTheyAre(
+            String bits, String refinement, int window, RopeStage rope, int latents, int dHead, int chunk) {
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(7, 19), Budgets.of(9, 19))
+                .withRefinement(Refinement.parse(refinement))
+                .withCoefficients(Coefficients.parse(bits));
+        Scene.of(AttentionShape.of(1, 4, 2, dHead), options, 220)
+                .latents(latents)
+                .rope(rope)
+                .matchesOracle(chunk);
+    }
+
     @Test
     void layersMayHaveBudgetsOfTheirOwn() {
         Budgets budgets = Budgets.of(4, 8).with(0, VectorKind.KEY, 20).with(1, VectorKind.VALUE, 33);
@@ -328,6 +354,29 @@ class SparseCacheTest {
     }
 
     @Test
+    void packedCodesTakeTheBytesThatTheirBitsNeed() {
+        AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
+        CacheOptions options = options(0, 0).withBudgets(Budgets.of(8, 16)).withCoefficients(Coefficients.BITS_4);
+        Scene scene = Scene.of(shape, options, 5 * 64).latents(4093); // and 4096 atoms of values: 12 bits
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, options)) {
+            scene.attend(cache, 0, 0, scene.tokens(), new float[scene.tokens() * 64]);
+            long vectors = 5L * 64 * 2;
+            CacheBytes bytes = cache.bytes();
+            assertThat(bytes.codes()).isEqualTo(store.statistics().bytes());
+            assertThat(bytes.perVector()).isEqualTo(8 * 2 + 2 + 16 * 2 + 2);
+            assertThat(bytes.keyIndices()).isEqualTo(vectors * 8 * 12 / 8);
+            assertThat(bytes.keyCoefficients()).isEqualTo(vectors * 8 * 4 / 8);
+            assertThat(bytes.keyScales()).isEqualTo(vectors * 2);
+            assertThat(bytes.valueIndices()).isEqualTo(vectors * 16 * 12 / 8);
+            assertThat(bytes.valueScales()).isEqualTo(vectors * 2);
+        }
+    }
+
+    @Test
     void slidingWindowsReleaseOldBlocks() {
         AttentionShape shape = new AttentionShape(1, 2, 2, 16, 0.25f, List.of(100));
         Scene scene = Scene.of(shape, options(10, 0), 1000);
@@ -406,7 +455,8 @@ class SparseCacheTest {
     }
 
     private static CacheOptions options(int window, int sinks) {
-        return new CacheOptions(window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE);
+        return new CacheOptions(
+                window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE, Coefficients.FP16);
     }
 
     private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {

@@ -73,6 +73,59 @@ class RefinementTest {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({"BITS_4, 16, 32", "BITS_4, 8, 200", "BITS_6, 16, 32", "BITS_8, 5, 20"})
+    void coefficientsThatWillBeLevelsAreFittedAsLevels(Coefficients form, int budget, int candidates) {
+        int rows = 60;
+        Refinement refinement = Refinement.pursuit(candidates);
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 48, 200, 3);
+                CodeBatch exact = CodeBatch.allocate(rows, budget);
+                CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, 48, 4);
+            encode(dictionary, refinement, Coefficients.FP16, vectors, rows, budget, exact);
+            encode(dictionary, refinement, form, vectors, rows, budget, codes);
+            double fitted = 0;
+            double rounded = 0;
+            int same = 0;
+            for (int row = 0; row < rows; row++) {
+                assertThat(atoms(codes, row)).isEqualTo(atoms(exact, row));
+                float[] kept = coefficients(codes, row);
+                form.round(kept);
+                assertThat(kept).as("row %d is on levels", row).containsExactly(coefficients(codes, row));
+                double[] expected = new ScalarPursuit(dictionary, form)
+                        .code(vectors, row, atoms(codes, row), budget)
+                        .coefficients();
+                same += close(kept, expected) ? 1 : 0;
+                fitted += error(dictionary, vectors, row, codes);
+                float[] plain = coefficients(exact, row);
+                form.round(plain);
+                MemorySegment.copy(plain, 0, exact.coefficients(), JAVA_FLOAT, (long) row * budget * 4, budget);
+                rounded += error(dictionary, vectors, row, exact);
+            }
+            // Where fp32 and fp64 lie on two sides of the middle between levels they part.
+            assertThat(same).isGreaterThan(rows * 9 / 10);
+            assertThat(fitted).isLessThan(rounded);
+        }
+    }
+
+    private static boolean close(float[] kept, double[] expected) {
+        for (int i = 0; i < expected.length; i++) {
+            if (Math.abs(kept[i] - expected[i]) > 1e-5 * (1 + Math.abs(expected[i]))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static float[] coefficients(CodeBatch codes, int row) {
+        float[] coefficients = new float[codes.budget()];
+        for (int pair = 0; pair < coefficients.length; pair++) {
+            coefficients[pair] = codes.coefficient(row, pair);
+        }
+        return coefficients;
+    }
+
     @Test
     void aVectorMadeOfFewAtomsIsFoundExactlyAndItsCodeEndsThere() {
         try (Arena arena = Arena.ofShared();
@@ -157,8 +210,19 @@ class RefinementTest {
             int rows,
             int budget,
             CodeBatch codes) {
+        encode(dictionary, refinement, Coefficients.FP16, vectors, rows, budget, codes);
+    }
+
+    private static void encode(
+            Dictionary dictionary,
+            Refinement refinement,
+            Coefficients form,
+            MemorySegment vectors,
+            int rows,
+            int budget,
+            CodeBatch codes) {
         try (EncoderBackend base = new ScalarEncoderProvider().start(1);
-                EncoderBackend backend = new RefinedBackend(base, refinement, 2);
+                EncoderBackend backend = new RefinedBackend(base, refinement, form, 2);
                 TopKEncoder encoder = backend.open(dictionary)) {
             encoder.encode(vectors, rows, budget, codes);
         }

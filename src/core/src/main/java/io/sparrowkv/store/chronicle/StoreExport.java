@@ -184,11 +184,12 @@ public final class StoreExport implements AutoCloseable {
                 if (parts.hasBlock(node.prefix, Site.of(layer, kind))) {
                     MemorySegment body = parts.block(node.prefix, layout);
                     if (body != null) {
+                        MemorySegment codes = plain(layout, body);
                         columns.writeCodes(
                                 rows,
                                 kind,
-                                body.asSlice(0, layout.partBytes()),
-                                body.asSlice(layout.coefficientOffset(), layout.partBytes()));
+                                codes.asSlice(0, layout.partBytes()),
+                                codes.asSlice(layout.coefficientOffset(), layout.partBytes()));
                         blocksWritten++;
                     }
                 }
@@ -205,6 +206,17 @@ public final class StoreExport implements AutoCloseable {
                 endBatch();
             }
         }
+    }
+
+    /** The block as plain pairs, which every tool reads. */
+    private MemorySegment plain(CodeBlockLayout layout, MemorySegment body) {
+        if (!layout.pairs().packed()) {
+            return body;
+        }
+        MemorySegment plain =
+                MemorySegment.ofArray(new short[(int) (layout.plain().byteSize() / Short.BYTES)]);
+        layout.toPlain(body, plain);
+        return plain;
     }
 
     private void endBatch() throws IOException {

@@ -226,9 +226,15 @@ public final class StoreImport implements AutoCloseable {
             int exponent = coefficients.get(JAVA_SHORT_UNALIGNED, at) & EXPONENT_F16;
             require(index < profile.latents() && exponent != EXPONENT_F16, "a code of no atom, or not finite");
         }
-        body.fill((byte) 0);
-        MemorySegment.copy(indices, 0, body, 0, bytes);
-        MemorySegment.copy(coefficients, 0, body, layout.coefficientOffset(), bytes);
+        boolean packed = layout.pairs().packed();
+        MemorySegment plain = packed
+                ? MemorySegment.ofArray(new short[(int) (layout.plain().byteSize() / Short.BYTES)])
+                : body.fill((byte) 0);
+        MemorySegment.copy(indices, 0, plain, 0, bytes);
+        MemorySegment.copy(coefficients, 0, plain, layout.coefficientOffset(), bytes);
+        if (packed) {
+            layout.fromPlain(plain, body.fill((byte) 0));
+        }
     }
 
     private void require(boolean right, String found) {

@@ -1,5 +1,6 @@
 package io.sparrowkv.store.chronicle;
 
+import io.sparrowkv.codec.BlockCodec;
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
@@ -16,7 +17,7 @@ import java.util.Map;
  * All that the codes of a token depend on, beside the tokens before it: two runs may share codes only where all of this is equal.
  * Windows and read budgets belong to it, since the vectors of a layer are computed from what the layers below it read.
  *
- * @param codec how vectors become the bytes of a block: the format's name and version, and how codes are refined
+ * @param codec how vectors become the bytes of a block, as {@link BlockCodec} writes it
  * @param model fingerprint of the model
  * @param dictionaries fingerprint of the dictionaries
  * @param latents atoms of the smallest dictionary, which every index is below
@@ -45,7 +46,7 @@ public record StoreProfile(
         List<Integer> readKey,
         List<Integer> readValue) {
 
-    /** @throws InvalidInputException when a number cannot be, or there are more sinks than a store keeps */
+    /** @throws InvalidInputException when a number or the codec cannot be, or there are more sinks than a store keeps */
     public StoreProfile {
         storedKey = List.copyOf(storedKey);
         storedValue = List.copyOf(storedValue);
@@ -60,6 +61,7 @@ public record StoreProfile(
                 throw new InvalidInputException("a store's codec, model or dictionaries are not named");
             }
         }
+        BlockCodec.parse(codec);
         boolean sized = latents > 0 && layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
         for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
             sized &= budgets.size() == layers && budgets.stream().allMatch(budget -> budget > 0);
@@ -74,7 +76,12 @@ public record StoreProfile(
     /** The layout of the blocks of a layer's keys or values. */
     public CodeBlockLayout layout(int layer, VectorKind kind) {
         int budget = (kind == VectorKind.KEY ? storedKey : storedValue).get(layer);
-        return new CodeBlockLayout(Site.of(layer, kind), kvHeads, dHead, budget);
+        return new CodeBlockLayout(
+                Site.of(layer, kind),
+                kvHeads,
+                dHead,
+                budget,
+                BlockCodec.parse(codec).pairs());
     }
 
     /** Blocks before a boundary between blocks whose dense vectors a query right after it reads: those of the window. */

@@ -1,0 +1,60 @@
+package io.sparrowkv.cli;
+
+import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.codec.VectorCodec;
+import io.sparrowkv.codec.VectorCodecs;
+import io.sparrowkv.eval.CacheUnderTest;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.llm.model.SparseKvCache;
+import java.util.List;
+import java.util.Optional;
+
+/** The caches of codecs that are compared, with dictionaries and encoder where one of them is sparse. */
+final class ComparedCaches implements AutoCloseable {
+    private final CausalLm lm;
+    private final Optional<SparseCaches> sparse;
+    private final List<CacheUnderTest> caches;
+
+    private ComparedCaches(CausalLm lm, Optional<SparseCaches> sparse, List<CodecSpec> specs) {
+        this.lm = lm;
+        this.sparse = sparse;
+        caches = specs.stream().map(this::cache).toList();
+    }
+
+    /** @throws io.sparrowkv.io.InvalidInputException when a codec does not fit the model, or its dictionaries cannot be read */
+    static ComparedCaches open(List<CodecSpec> specs, CausalLm lm, DictionaryArguments dictionaries) {
+        Optional<SparseCaches> sparse = specs.stream().anyMatch(CodecSpec::isSparse)
+                ? Optional.of(SparseCaches.open(lm, dictionaries))
+                : Optional.empty();
+        try {
+            return new ComparedCaches(lm, sparse, specs);
+        } catch (RuntimeException e) {
+            sparse.ifPresent(SparseCaches::close);
+            throw e;
+        }
+    }
+
+    /** In the order of the codecs. */
+    List<CacheUnderTest> caches() {
+        return caches;
+    }
+
+    private CacheUnderTest cache(CodecSpec spec) {
+        if (spec.isSparse()) {
+            SparseCaches shared = sparse.orElseThrow();
+            spec.options().validate(lm.config().attentionShape(), shared.dictionaries());
+            return new CacheUnderTest(spec.name(), () -> shared.newCache(spec.options()));
+        }
+        VectorCodec codec =
+                VectorCodecs.of(spec.quantizer().orElseThrow(), lm.config().dHead());
+        return new CacheUnderTest(
+                spec.name(),
+                () -> new SparseKvCache(
+                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codec, spec.options())));
+    }
+
+    @Override
+    public void close() {
+        sparse.ifPresent(SparseCaches::close);
+    }
+}
