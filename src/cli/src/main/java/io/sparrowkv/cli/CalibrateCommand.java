@@ -190,9 +190,8 @@ final class CalibrateCommand implements Runnable {
         List<Point> points = new ArrayList<>();
         for (int i = 0; i < budgets.size(); i++) {
             int kvHeads = lm.config().kvHeads();
-            CodeBlockLayout layout =
-                    new CodeBlockLayout(
-                            site, kvHeads, lm.config().dHead(), budgets.get(i), options.pairs(caches.dictionaries()));
+            CodeBlockLayout layout = new CodeBlockLayout(
+                    site, kvHeads, lm.config().dHead(), budgets.get(i), options.pairs(caches.dictionaries()));
             double bytes = (double) layout.byteSize() / layout.rows();
             points.add(
                     new Point(budgets.get(i), bytes, results.get(i).comparison().meanKl()));
@@ -215,10 +214,9 @@ final class CalibrateCommand implements Runnable {
         List<CacheUnderTest> checked = List.of(
                 caches.underTest(profile.applyTo(options)),
                 caches.underTest(even.applyTo(options)),
-                caches.underTest(
-                        options.withBudgets(CacheOptions.DEFAULT_BUDGETS)
-                                .withRefinement(Refinement.NONE)
-                                .withCoefficients(Coefficients.FP16)));
+                caches.underTest(options.withBudgets(CacheOptions.DEFAULT_BUDGETS)
+                        .withRefinement(Refinement.NONE)
+                        .withCoefficients(Coefficients.FP16)));
         List<PerplexityEvaluation.Result> results;
         try (Progress progress = Progress.start("calibrate, check", ids.length, "tokens", output.err())) {
             results = new PerplexityEvaluation(lm, checked, length, EvalPplCommand.DEFAULT_CHUNK)

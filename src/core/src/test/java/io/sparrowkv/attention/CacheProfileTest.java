@@ -16,15 +16,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class CacheProfileTest {
-    private static final CacheProfile PROFILE =
-            new CacheProfile(
-                    "aa",
-                    "bb",
-                    Refinement.pursuit(64),
-                    Coefficients.BITS_6,
-                    67.25,
-                    List.of(16, 0, 8),
-                    List.of(12, 24, 1));
+    private static final CacheProfile PROFILE = new CacheProfile(
+            "aa", "bb", Refinement.pursuit(64), Coefficients.BITS_6, 67.25, List.of(16, 0, 8), List.of(12, 24, 1));
 
     @TempDir
     private Path folder;

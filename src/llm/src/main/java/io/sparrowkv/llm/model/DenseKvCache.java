@@ -61,7 +61,8 @@ public final class DenseKvCache implements KvCache {
             NDArray grouped = queries.reshape(tokens, shape.kvHeads(), shape.group(), shape.dHead())
                     .transpose(1, 2, 0, 3)
                     .mul(shape.scale()); // [kvHeads, group, tokens, dHead]
-            // Few scores: all heads at once, in few calls. Many: head by head, so that a tile has rows enough for each key it reads.
+            // Few scores: all heads at once, in few calls. Many: head by head, so that a tile has rows enough for each
+            // key it reads.
             long scores = (long) shape.heads() * tokens * store.length();
             int heads = scores <= TILE_SCORES ? shape.kvHeads() : 1;
             int tile = (int) Math.clamp(TILE_SCORES / ((long) heads * shape.group() * store.length()), 1, tokens);
@@ -93,7 +94,8 @@ public final class DenseKvCache implements KvCache {
             int group = shape.group();
             NDArray stacked = queries.reshape(heads, (long) group * rows, shape.dHead());
             stacked.attach(scope);
-            NDArray scores = stacked.matMul(store.keys(scope, head, heads, from, to).transpose(0, 2, 1));
+            NDArray scores =
+                    stacked.matMul(store.keys(scope, head, heads, from, to).transpose(0, 2, 1));
             mask = mask.forTile(manager, rows, to - from, window);
             mask.apply(scores.reshape((long) heads * group, rows, to - from));
             NDArray output = scores.softmax(-1)
