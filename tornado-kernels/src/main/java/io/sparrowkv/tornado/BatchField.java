@@ -11,10 +11,13 @@ final class BatchField {
     /** Which dictionary of the bank encodes. */
     static final int SLOT = 2;
 
-    /** Number of the batch: the kernels hand it on, so that one that did not run is noticed. */
-    static final int SEQUENCE = 3;
+    /** Which dictionary of the product's weights that is: the same, or the first where there is one at a time. */
+    static final int PLACE = 3;
 
-    static final int COUNT = 4;
+    /** Number of the batch: the kernels hand it on, so that one that did not run is noticed. */
+    static final int SEQUENCE = 4;
+
+    static final int COUNT = 5;
 
     private BatchField() {}
 }

@@ -49,7 +49,7 @@ final class CpuKernels {
         for (@Parallel int panel = 0; panel < panels; panel++) {
             for (@Parallel int tile = 0; tile < rowTiles; tile++) {
                 if (tile * TILE_ROWS < batch.get(BatchField.ROWS)) {
-                    int bias = (batch.get(BatchField.SLOT) * panels + panel) * (depth + 1) * PANEL_VECTORS;
+                    int bias = (batch.get(BatchField.PLACE) * panels + panel) * (depth + 1) * PANEL_VECTORS;
                     int first = bias + PANEL_VECTORS;
                     int x0 = tile * TILE_ROWS * depth;
                     int x1 = x0 + depth;

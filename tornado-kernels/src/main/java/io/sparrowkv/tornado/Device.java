@@ -1,10 +1,12 @@
 package io.sparrowkv.tornado;
 
 import io.sparrowkv.encode.EncoderDevice;
+import io.sparrowkv.io.InvalidInputException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import uk.ac.manchester.tornado.api.TornadoBackend;
 import uk.ac.manchester.tornado.api.TornadoRuntime;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
@@ -34,6 +36,25 @@ record Device(String backend, int index, TornadoDevice tornado) {
         }
         found.sort((a, b) -> Boolean.compare(a.cpu(), b.cpu()));
         return found;
+    }
+
+    /**
+     * The device of a name's end: {@code opencl:0}, {@code opencl} for the first of a backend, or nothing for the first of all.
+     *
+     * @throws InvalidInputException when there is none
+     */
+    static Device choose(String name) {
+        List<Device> devices = all();
+        return devices.stream()
+                .filter(candidate -> name.isEmpty()
+                        || name.equals(candidate.backend)
+                        || name.equals(candidate.backend + ":" + candidate.index))
+                .findFirst()
+                .orElseThrow(() -> new InvalidInputException("%s:%s: no such device; choose %s"
+                        .formatted(
+                                TornadoEncoderProvider.NAME,
+                                name,
+                                devices.stream().map(Device::encoder).collect(Collectors.joining(", ")))));
     }
 
     /** Name as {@code --encoder} takes it, such as {@code tornado:opencl:0}. */

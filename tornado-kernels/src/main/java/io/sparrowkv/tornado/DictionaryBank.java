@@ -1,15 +1,17 @@
 package io.sparrowkv.tornado;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.sparrowkv.sae.Dictionary;
-import java.lang.foreign.MemorySegment;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+import uk.ac.manchester.tornado.api.types.arrays.ShortArray;
+import uk.ac.manchester.tornado.api.types.arrays.TornadoNativeArray;
 
 /**
- * Encoder weights of dictionaries of one shape as the kernels read them: {@code [slots, panels, 1 + depth, PANEL]} floats. A panel
- * holds the biases of {@link #PANEL} consecutive latents, then their weights dimension by dimension. Dimensions past the dictionary's
- * width hold 0; latents past its last have weight 0 and a bias that no code ever keeps.
+ * Encoder weights of dictionaries of one shape as the kernels read them: {@code [slots, panels, 1 + depth, PANEL]} numbers, fp32 or
+ * binary16. A panel holds the biases of {@link #PANEL} consecutive latents, then their weights dimension by dimension. Dimensions past
+ * the dictionary's width hold 0; latents past its last have weight 0 and a bias below 0, so that no code ever keeps them.
  */
 final class DictionaryBank {
     /** Latents of a panel: four vectors of 16 on a CPU, the columns of a tile on a GPU. */
@@ -18,22 +20,31 @@ final class DictionaryBank {
     /** Depths are multiples of it, the step in which the GPU's product walks along a vector. */
     static final int DEPTH_STEP = 8;
 
-    /** Bias of the filling latents: far below any pre-activation, and finite, since device compilers may take all values for finite. */
-    private static final float NEVER = -1e30f;
+    /** Bias of the filling latents, whose weights are 0. */
+    private static final float NEVER = -1f;
 
     private final int latents;
     private final int dHead;
     private final int slots;
-    private final FloatArray weights;
+    private final boolean half;
+    private final TornadoNativeArray weights;
 
-    DictionaryBank(int dHead, int latents, int slots) {
-        this.dHead = dHead;
+    /** @param half whether the weights are kept as binary16, of dictionaries that are {@link #exactAsHalf} */
+    DictionaryBank(int dHead, int latents, int slots, boolean half) {
         this.latents = latents;
+        this.dHead = dHead;
         this.slots = slots;
-        this.weights = new FloatArray(Math.multiplyExact(slots, slotSize(dHead, latents)));
+        this.half = half;
+        int size = Math.multiplyExact(slots, slotSize(dHead, latents));
+        this.weights = half ? new ShortArray(size) : new FloatArray(size);
     }
 
-    /** Floats of one dictionary. */
+    /** Whether binary16 holds all of a dictionary's encoder exactly, as it does when its file was of that type. */
+    static boolean exactAsHalf(Dictionary dictionary) {
+        return HalfFloats.exact(dictionary.encoderBias()) && HalfFloats.exact(dictionary.encoderWeights());
+    }
+
+    /** Numbers of one dictionary. */
     static int slotSize(int dHead, int latents) {
         return Math.multiplyExact(Math.ceilDiv(latents, PANEL), (1 + depth(dHead)) * PANEL);
     }
@@ -56,25 +67,35 @@ final class DictionaryBank {
         return Math.ceilDiv(latents, PANEL);
     }
 
-    FloatArray weights() {
-        return weights;
+    /** Numbers of one dictionary. */
+    int slotSize() {
+        return slotSize(dHead, latents);
+    }
+
+    boolean half() {
+        return half;
+    }
+
+    /** The weights of a bank of binary16 numbers. */
+    ShortArray halves() {
+        return (ShortArray) weights;
+    }
+
+    /** The weights of a bank of fp32 numbers. */
+    FloatArray floats() {
+        return (FloatArray) weights;
     }
 
     /** Reads a dictionary into a slot. */
     void pack(int slot, Dictionary dictionary) {
-        MemorySegment packed = weights.getSegment();
-        long at = (long) slot * slotSize(dHead, latents);
+        long at = (long) slot * slotSize();
         for (int panel = 0; panel < panels(); panel++) {
             for (int column = 0; column < PANEL; column++) {
                 int latent = panel * PANEL + column;
                 boolean filling = latent >= latents;
-                packed.setAtIndex(
-                        JAVA_FLOAT,
-                        at + column,
-                        filling ? NEVER : dictionary.encoderBias().getAtIndex(JAVA_FLOAT, latent));
+                put(at + column, filling ? NEVER : dictionary.encoderBias().getAtIndex(JAVA_FLOAT, latent));
                 for (int i = 0; i < depth(); i++) {
-                    packed.setAtIndex(
-                            JAVA_FLOAT,
+                    put(
                             at + (long) (1 + i) * PANEL + column,
                             filling || i >= dHead
                                     ? 0f
@@ -82,6 +103,14 @@ final class DictionaryBank {
                 }
             }
             at += (long) (1 + depth()) * PANEL;
+        }
+    }
+
+    private void put(long at, float value) {
+        if (half) {
+            weights.getSegment().setAtIndex(JAVA_SHORT, at, Float.floatToFloat16(value));
+        } else {
+            weights.getSegment().setAtIndex(JAVA_FLOAT, at, value);
         }
     }
 }

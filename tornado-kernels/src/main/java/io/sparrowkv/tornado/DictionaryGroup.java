@@ -1,45 +1,114 @@
 package io.sparrowkv.tornado;
 
 import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
 import uk.ac.manchester.tornado.api.common.TornadoDevice;
 
 /**
- * Dictionaries of one shape that share a plan, so that all sites of a model are compiled for once. The plan is made at the first batch,
- * for the dictionaries there are by then, and anew only when more of them or a larger budget outgrow it.
+ * Dictionaries of one shape that share their plans, so that all sites of a model are compiled for once. Plans are made at the first
+ * batch, for the dictionaries there are by then, and anew only when more of them or a larger budget outgrow them.
+ *
+ * <p>Where it pays, a batch of several chunks goes through two lanes, each a plan with its buffers and its copy of the weights: while
+ * the chunk of one is computed, that of the other is centred and copied.
  */
 final class DictionaryGroup implements AutoCloseable {
     /** Budgets up to it need no second plan. */
     private static final int USUAL_BUDGET = 64;
 
-    /** Most floats of a bank: the kernels' indexes are 32 bits, and devices refuse very large buffers. */
-    private static final int MOST_FLOATS = 1 << 28;
+    /** Most numbers of a bank: the kernels' indexes are 32 bits, and devices refuse very large buffers. */
+    private static final int MOST_NUMBERS = 1 << 28;
 
     private final TornadoDevice device;
-    private final boolean gpuKernels;
+    private final KernelFamily family;
     private final int dHead;
     private final int latents;
+    private final boolean half;
     private final List<Dictionary> slots = new ArrayList<>();
-    private EncodePlan plan;
+    private final List<Lane> lanes = new ArrayList<>();
+    private DictionaryBank bank;
     private boolean changed;
 
-    DictionaryGroup(TornadoDevice device, boolean gpuKernels, int dHead, int latents) {
+    // The call in progress; the lanes see these through the start of their jobs.
+    private final AtomicInteger next = new AtomicInteger();
+    private final AtomicInteger firstBadRow = new AtomicInteger();
+    private Dictionary dictionary;
+    private int slot;
+    private MemorySegment vectors = MemorySegment.NULL;
+    private CodeBatch codes;
+    private int chunks;
+
+    /** A plan and the thread that runs it. */
+    private final class Lane {
+        final EncodePlan plan;
+        final DeviceThread thread;
+        final Runnable job = this::encode;
+        boolean stale = true;
+
+        Lane(EncodePlan plan, String name) {
+            this.plan = plan;
+            this.thread = new DeviceThread(name);
+        }
+
+        /** Copies the weights to the device if those there are old; compiles at first. One lane at a time: TornadoVM's compiler is not known to be safe. */
+        void refresh() {
+            if (stale) {
+                thread.run(() -> {
+                    plan.upload();
+                    plan.warm();
+                });
+                stale = false;
+            }
+        }
+
+        void close() {
+            try {
+                thread.run(plan::close);
+            } finally {
+                thread.close();
+            }
+        }
+
+        private void encode() {
+            try {
+                for (int chunk = next.getAndIncrement(); chunk < chunks; chunk = next.getAndIncrement()) {
+                    int bad = plan.encode(dictionary, slot, vectors, codes, chunk * plan.rows());
+                    if (bad != EncodePlan.NO_ROW) {
+                        firstBadRow.accumulateAndGet(bad, Math::min);
+                        next.set(chunks);
+                    }
+                }
+            } catch (RuntimeException | Error e) {
+                next.set(chunks);
+                throw e;
+            }
+        }
+    }
+
+    /** @param half whether the weights are kept as binary16: then all dictionaries must be exact as such */
+    DictionaryGroup(TornadoDevice device, KernelFamily family, int dHead, int latents, boolean half) {
         this.device = device;
-        this.gpuKernels = gpuKernels;
+        this.family = family;
         this.dHead = dHead;
         this.latents = latents;
+        this.half = half;
     }
 
     /** Whether a dictionary has this group's shape and there is room for it. */
-    boolean takes(Dictionary dictionary) {
-        return dictionary.dHead() == dHead
-                && dictionary.latents() == latents
+    boolean takes(int dHead, int latents, boolean half) {
+        return dHead == this.dHead
+                && latents == this.latents
+                && half == this.half
                 && (slots.contains(null) || slots.size() < mostSlots());
+    }
+
+    boolean half() {
+        return half;
     }
 
     /** Takes a dictionary in; its weights are read at the next batch. */
@@ -66,50 +135,94 @@ final class DictionaryGroup implements AutoCloseable {
         changed = true;
     }
 
+    /**
+     * Encodes a batch.
+     *
+     * @param codes shaped for its rows, at least one, and its budget
+     * @throws NonFiniteVectorException when a vector holds NaN or infinity
+     * @throws DeviceFailedException when the device failed; no lane is at work any more
+     */
     void encode(int slot, MemorySegment vectors, CodeBatch codes) {
-        if (plan == null || plan.bank().slots() < slots.size() || plan.budget() < codes.budget()) {
-            build(codes.budget());
+        prepare(codes);
+        this.dictionary = slots.get(slot);
+        this.slot = slot;
+        this.vectors = vectors;
+        this.codes = codes;
+        firstBadRow.set(EncodePlan.NO_ROW);
+        next.set(0);
+        int working = Math.min(chunks, lanes.size());
+        try {
+            run(working);
+        } finally {
+            this.dictionary = null;
+            this.vectors = MemorySegment.NULL;
+            this.codes = null;
         }
-        if (changed) {
-            upload();
+        if (firstBadRow.get() != EncodePlan.NO_ROW) {
+            throw new NonFiniteVectorException(slots.get(slot).site(), firstBadRow.get());
         }
-        plan.encode(slots.get(slot), slot, vectors, codes);
     }
 
-    /** The plan, once there was a batch. */
-    Optional<EncodePlan> plan() {
-        return Optional.ofNullable(plan);
+    /** The plans, once there was a batch. */
+    List<EncodePlan> plans() {
+        return lanes.stream().map(lane -> lane.plan).toList();
     }
 
     @Override
     public void close() {
-        if (plan != null) {
-            plan.close();
-            plan = null;
+        List<Lane> ended = List.copyOf(lanes);
+        lanes.clear();
+        ended.forEach(Lane::close);
+    }
+
+    private void run(int working) {
+        for (int i = 0; i < working; i++) {
+            lanes.get(i).thread.start(lanes.get(i).job);
         }
+        Throwable thrown = null;
+        for (int i = 0; i < working; i++) {
+            Throwable found = lanes.get(i).thread.join();
+            thrown = thrown == null ? found : thrown;
+        }
+        DeviceThread.rethrow(thrown);
     }
 
-    private void build(int budget) {
-        close();
-        int roomy = Math.min(powerOfTwo(slots.size()), mostSlots());
-        DictionaryBank bank = new DictionaryBank(dHead, latents, roomy);
-        KernelPair kernels = gpuKernels ? new KernelPair.Gpu(bank.panels()) : new KernelPair.Cpu();
-        plan = new EncodePlan(device, kernels, bank, Math.max(powerOfTwo(budget), Math.min(USUAL_BUDGET, latents)));
-        changed = true;
-    }
-
-    private void upload() {
-        for (int slot = 0; slot < slots.size(); slot++) {
-            if (slots.get(slot) != null) {
-                plan.bank().pack(slot, slots.get(slot));
+    /** Sees to it that there are lanes for the batch, and that the weights on the device are those of the dictionaries. */
+    private void prepare(CodeBatch codes) {
+        if (lanes.isEmpty()
+                || bank.slots() < slots.size()
+                || lanes.getFirst().plan.budget() < codes.budget()) {
+            close();
+            bank = new DictionaryBank(dHead, latents, Math.min(powerOfTwo(slots.size()), mostSlots()), half);
+            changed = true;
+            addLane(Math.max(powerOfTwo(codes.budget()), Math.min(USUAL_BUDGET, latents)));
+        }
+        EncodePlan first = lanes.getFirst().plan;
+        chunks = Math.ceilDiv(codes.rows(), first.rows());
+        while (lanes.size() < Math.min(chunks, first.lanes())) {
+            addLane(first.budget());
+        }
+        if (changed) {
+            for (int i = 0; i < slots.size(); i++) {
+                if (slots.get(i) != null) {
+                    bank.pack(i, slots.get(i));
+                }
             }
+            lanes.forEach(lane -> lane.stale = true);
+            changed = false;
         }
-        plan.upload();
-        changed = false;
+        for (int i = 0; i < lanes.size(); i++) {
+            lanes.get(i).refresh();
+        }
+    }
+
+    private void addLane(int budget) {
+        EncodePlan plan = new EncodePlan(device, family.pair().apply(bank.panels()), bank, budget);
+        lanes.add(new Lane(plan, "sparrow-device-" + lanes.size()));
     }
 
     private int mostSlots() {
-        return Math.max(1, MOST_FLOATS / DictionaryBank.slotSize(dHead, latents));
+        return Math.max(1, MOST_NUMBERS / DictionaryBank.slotSize(dHead, latents));
     }
 
     private static int powerOfTwo(int least) {

@@ -3,7 +3,6 @@ package io.sparrowkv.tornado;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.encode.CodeBatch;
-import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
 import uk.ac.manchester.tornado.api.TaskGraph;
@@ -20,12 +19,17 @@ import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
  * The compiled encode of one bank's dictionaries on one device: a graph that copies the weights there, where they stay, and one that
  * takes a chunk of centred vectors there, multiplies, selects, and brings the codes back. Which dictionary, how many rows and what
  * budget are data of a chunk, so that one compilation serves all sites and batches.
+ *
+ * <p>Used by one thread, always the same: see {@link DeviceThread}.
  */
 final class EncodePlan implements AutoCloseable {
     /** Names of the graphs. */
     static final String UPLOAD = "upload";
 
     static final String ENCODE = "encode";
+
+    /** Stands for the first row that is not finite where all are. */
+    static final int NO_ROW = Integer.MAX_VALUE;
 
     private static final int UPLOAD_INDEX = 0;
     private static final int ENCODE_INDEX = 1;
@@ -41,6 +45,7 @@ final class EncodePlan implements AutoCloseable {
     private boolean profiled;
     private long kernelNanos;
     private long transferNanos;
+    private long compileNanos;
 
     /**
      * Lays out the graphs; they are compiled when first run.
@@ -53,17 +58,21 @@ final class EncodePlan implements AutoCloseable {
         long fitting = kernels.chunkBytes() / Float.BYTES / DictionaryBank.PANEL / bank.panels();
         int rows = (int) Math.clamp(fitting, LEAST_ROWS, MOST_ROWS) / kernels.rowStep() * kernels.rowStep();
         this.buffers = PlanBuffers.allocate(rows, budget, bank.depth(), bank.panels());
-        Object weights = kernels.weights(bank.weights());
+        Object resident = bank.half() ? bank.halves() : kernels.weights(bank.floats());
         FloatArray touched = new FloatArray(1);
 
-        TaskGraph upload = new TaskGraph(UPLOAD).transferToDevice(DataTransferMode.EVERY_EXECUTION, weights);
-        kernels.addTouch(upload, weights, touched);
-        upload.transferToHost(DataTransferMode.EVERY_EXECUTION, touched).persistOnDevice(weights);
+        TaskGraph upload = new TaskGraph(UPLOAD).transferToDevice(DataTransferMode.EVERY_EXECUTION, resident);
+        if (bank.half()) {
+            upload.task("touch", HalfFloats::touch, bank.halves(), touched);
+        } else {
+            kernels.addTouch(upload, resident, touched);
+        }
+        upload.transferToHost(DataTransferMode.EVERY_EXECUTION, touched).persistOnDevice(resident);
 
         TaskGraph encode = new TaskGraph(ENCODE)
-                .consumeFromDevice(UPLOAD, weights)
+                .consumeFromDevice(UPLOAD, resident)
                 .transferToDevice(DataTransferMode.EVERY_EXECUTION, buffers.batch(), buffers.vectors());
-        kernels.addEncode(encode, weights, buffers);
+        kernels.addEncode(encode, bank.half() ? widened(encode) : resident, buffers);
         encode.transferToHost(
                 DataTransferMode.EVERY_EXECUTION, buffers.indices(), buffers.coefficients(), buffers.counts());
 
@@ -75,8 +84,23 @@ final class EncodePlan implements AutoCloseable {
         }
     }
 
-    DictionaryBank bank() {
-        return bank;
+    /** Adds the widening of the batch's dictionary, and returns what it is widened to. */
+    private Object widened(TaskGraph encode) {
+        FloatArray weights = new FloatArray(bank.slotSize());
+        FloatArray scales = HalfFloats.scales();
+        encode.transferToDevice(DataTransferMode.FIRST_EXECUTION, weights, scales)
+                .task("widen", HalfFloats::widen, buffers.batch(), bank.halves(), scales, weights, bank.slotSize());
+        return kernels.weights(weights);
+    }
+
+    /** Rows of the largest chunk. */
+    int rows() {
+        return buffers.rows();
+    }
+
+    /** Plans that can be at work at a time. */
+    int lanes() {
+        return kernels.lanes();
     }
 
     /** Most pairs that can be asked for. */
@@ -93,30 +117,47 @@ final class EncodePlan implements AutoCloseable {
         execute(UPLOAD_INDEX);
     }
 
+    /** Encodes a vector of zeros for nothing, so that everything is compiled. */
+    void warm() {
+        buffers.vectors().getSegment().fill((byte) 0);
+        buffers.batch().set(BatchField.BUDGET, 1);
+        buffers.batch().set(BatchField.SLOT, 0);
+        buffers.batch().set(BatchField.PLACE, 0);
+        launch(1);
+    }
+
     /**
-     * Encodes a batch, chunk by chunk.
+     * Encodes a chunk of a batch.
      *
      * @param slot the dictionary's place in the bank
-     * @param codes shaped for the rows and the budget
-     * @throws NonFiniteVectorException when a vector holds NaN or infinity
+     * @param codes shaped for the batch's rows and budget
+     * @param from first row of the chunk
+     * @return the first row of the chunk that holds NaN or infinity, and then nothing was encoded, or {@link #NO_ROW}
      * @throws DeviceFailedException when the device failed
      */
-    void encode(Dictionary dictionary, int slot, MemorySegment vectors, CodeBatch codes) {
+    int encode(Dictionary dictionary, int slot, MemorySegment vectors, CodeBatch codes, int from) {
+        int rows = Math.min(buffers.rows(), codes.rows() - from);
+        int bad = centre(dictionary, vectors, from, rows);
+        if (bad != NO_ROW) {
+            return bad;
+        }
         buffers.batch().set(BatchField.BUDGET, codes.budget());
         buffers.batch().set(BatchField.SLOT, slot);
-        for (int from = 0; from < codes.rows(); from += buffers.rows()) {
-            int rows = Math.min(buffers.rows(), codes.rows() - from);
-            centre(dictionary, vectors, from, rows);
-            buffers.batch().set(BatchField.ROWS, rows);
-            buffers.batch().set(BatchField.SEQUENCE, ++sequence);
-            kernels.launch(rows);
-            execute(ENCODE_INDEX);
-            int stamp = buffers.counts().get(buffers.rows());
-            if (stamp != sequence) {
-                throw new DeviceFailedException(
-                        "a kernel did not run (batch %d came back as %d)".formatted(sequence, stamp), null);
-            }
-            copy(codes, from, rows);
+        buffers.batch().set(BatchField.PLACE, bank.half() ? 0 : slot);
+        launch(rows);
+        copy(codes, from, rows);
+        return NO_ROW;
+    }
+
+    private void launch(int rows) {
+        buffers.batch().set(BatchField.ROWS, rows);
+        buffers.batch().set(BatchField.SEQUENCE, ++sequence);
+        kernels.launch(rows);
+        execute(ENCODE_INDEX);
+        int stamp = buffers.counts().get(buffers.rows());
+        if (stamp != sequence) {
+            throw new DeviceFailedException(
+                    "a kernel did not run (batch %d came back as %d)".formatted(sequence, stamp), null);
         }
     }
 
@@ -130,6 +171,7 @@ final class EncodePlan implements AutoCloseable {
         profiled = on;
         kernelNanos = 0;
         transferNanos = 0;
+        compileNanos = 0;
     }
 
     /** Time in kernels since {@link #profile}, in ns. */
@@ -140,6 +182,11 @@ final class EncodePlan implements AutoCloseable {
     /** Time in copies to and from the device since {@link #profile}, in ns. */
     long transferNanos() {
         return transferNanos;
+    }
+
+    /** Time spent on compiling kernels since {@link #profile}, in ns. */
+    long compileNanos() {
+        return compileNanos;
     }
 
     @Override
@@ -157,14 +204,19 @@ final class EncodePlan implements AutoCloseable {
             if (profiled) {
                 kernelNanos += result.getProfilerResult().getDeviceKernelTime();
                 transferNanos += result.getProfilerResult().getDataTransfersTime();
+                compileNanos += result.getProfilerResult().getCompileTime();
             }
         } catch (RuntimeException | TornadoInternalError e) {
             throw new DeviceFailedException(e.getMessage(), e);
         }
     }
 
-    /** Writes x − b_dec of the chunk; done here and not on the device because a device's compiler may take NaN for impossible. */
-    private void centre(Dictionary dictionary, MemorySegment vectors, int from, int rows) {
+    /**
+     * Writes x − b_dec of the chunk; done here and not on the device because a device's compiler may take NaN for impossible.
+     *
+     * @return the first row that holds NaN or infinity, or {@link #NO_ROW}
+     */
+    private int centre(Dictionary dictionary, MemorySegment vectors, int from, int rows) {
         int dHead = dictionary.dHead();
         MemorySegment centred = buffers.vectors().getSegment();
         MemorySegment bias = dictionary.decoderBias();
@@ -178,9 +230,10 @@ final class EncodePlan implements AutoCloseable {
                 centred.setAtIndex(JAVA_FLOAT, target + i, x - bias.getAtIndex(JAVA_FLOAT, i));
             }
             if (nonFinite != 0) {
-                throw new NonFiniteVectorException(dictionary.site(), from + row);
+                return from + row;
             }
         }
+        return NO_ROW;
     }
 
     private void copy(CodeBatch codes, int from, int rows) {

@@ -53,7 +53,7 @@ final class GpuKernels {
         int thread = line * SIDE + column;
         int panel = context.groupIdx;
         int firstRow = context.groupIdy * TILE_ROWS;
-        int bias = (batch.get(BatchField.SLOT) * panels + panel) * (depth + 1) * PANEL;
+        int bias = (batch.get(BatchField.PLACE) * panels + panel) * (depth + 1) * PANEL;
         int first = bias + PANEL;
         float b0 = weights.get(bias + column + 0 * SIDE);
         float b1 = weights.get(bias + column + 1 * SIDE);

@@ -23,20 +23,23 @@ final class TornadoBackend implements EncoderBackend {
     private static final Logger LOG = LoggerFactory.getLogger(TornadoBackend.class);
 
     private final Device device;
-    private final boolean gpuKernels;
+    private final KernelFamily family;
     private final int threads;
     private final List<DictionaryGroup> groups = new ArrayList<>();
     private EncoderBackend substitute;
     private boolean trusted;
     private boolean failed;
 
+    /** Where a dictionary is: one slot of a group. */
+    record Place(DictionaryGroup group, int slot) {}
+
     /**
-     * @param gpuKernels whether to run the kernels for GPUs; they run on any device, but slowly on a CPU
+     * @param family the kernels; those for GPUs run on any device, but slowly on a CPU
      * @param threads of the encoder that takes over should the device fail
      */
-    TornadoBackend(Device device, boolean gpuKernels, int threads) {
+    TornadoBackend(Device device, KernelFamily family, int threads) {
         this.device = device;
-        this.gpuKernels = gpuKernels;
+        this.family = family;
         this.threads = threads;
     }
 
@@ -47,21 +50,12 @@ final class TornadoBackend implements EncoderBackend {
 
     @Override
     public String description() {
-        return "TornadoVM, %s, %s".formatted(device.backend(), device.name());
+        return "TornadoVM, %s, %s, %s".formatted(device.backend(), device.name(), family.label());
     }
 
     @Override
     public synchronized TopKEncoder open(Dictionary dictionary) {
-        DictionaryGroup group = groups.stream()
-                .filter(candidate -> candidate.takes(dictionary))
-                .findFirst()
-                .orElseGet(() -> {
-                    DictionaryGroup fresh =
-                            new DictionaryGroup(device.tornado(), gpuKernels, dictionary.dHead(), dictionary.latents());
-                    groups.add(fresh);
-                    return fresh;
-                });
-        return new TornadoTopKEncoder(this, dictionary, group, group.add(dictionary));
+        return new TornadoTopKEncoder(this, dictionary, place(dictionary));
     }
 
     @Override
@@ -77,10 +71,7 @@ final class TornadoBackend implements EncoderBackend {
         if (failed) {
             return Optional.empty();
         }
-        List<EncodePlan> plans = groups.stream()
-                .map(DictionaryGroup::plan)
-                .flatMap(Optional::stream)
-                .toList();
+        List<EncodePlan> plans = plans();
         plans.forEach(plan -> plan.profile(true));
         call.run();
         DeviceTimes times = new DeviceTimes(
@@ -88,6 +79,11 @@ final class TornadoBackend implements EncoderBackend {
                 plans.stream().mapToLong(EncodePlan::transferNanos).sum() / 1e3);
         plans.forEach(plan -> plan.profile(false));
         return Optional.of(times);
+    }
+
+    /** The plans of all groups, as far as they have been made. */
+    synchronized List<EncodePlan> plans() {
+        return groups.stream().map(DictionaryGroup::plans).flatMap(List::stream).toList();
     }
 
     /** From now on a failure is made good on the CPU; before, it is the caller's to see. */
@@ -100,12 +96,12 @@ final class TornadoBackend implements EncoderBackend {
      *
      * @throws DeviceFailedException when it fails before it is trusted
      */
-    synchronized boolean encode(DictionaryGroup group, int slot, MemorySegment vectors, CodeBatch codes) {
+    synchronized boolean encode(Place place, MemorySegment vectors, CodeBatch codes) {
         if (failed) {
             return false;
         }
         try {
-            group.encode(slot, vectors, codes);
+            place.group.encode(place.slot, vectors, codes);
             return true;
         } catch (DeviceFailedException e) {
             if (!trusted) {
@@ -140,12 +136,18 @@ final class TornadoBackend implements EncoderBackend {
         return substitute;
     }
 
-    synchronized void reload(DictionaryGroup group) {
-        group.reload();
+    /** Has a dictionary's weights read again, and tells where it is from now on. */
+    synchronized Place reload(Place place, Dictionary dictionary) {
+        if (place.group.half() == asHalf(dictionary)) {
+            place.group.reload();
+            return place;
+        }
+        remove(place);
+        return place(dictionary);
     }
 
-    synchronized void remove(DictionaryGroup group, int slot) {
-        group.remove(slot);
+    synchronized void remove(Place place) {
+        place.group.remove(place.slot);
     }
 
     @Override
@@ -155,6 +157,24 @@ final class TornadoBackend implements EncoderBackend {
         if (substitute != null) {
             substitute.close();
         }
+    }
+
+    private Place place(Dictionary dictionary) {
+        boolean half = asHalf(dictionary);
+        DictionaryGroup group = groups.stream()
+                .filter(candidate -> candidate.takes(dictionary.dHead(), dictionary.latents(), half))
+                .findFirst()
+                .orElseGet(() -> {
+                    DictionaryGroup fresh = new DictionaryGroup(
+                            device.tornado(), family, dictionary.dHead(), dictionary.latents(), half);
+                    groups.add(fresh);
+                    return fresh;
+                });
+        return new Place(group, group.add(dictionary));
+    }
+
+    private boolean asHalf(Dictionary dictionary) {
+        return family.halves() && DictionaryBank.exactAsHalf(dictionary);
     }
 
     /** What went wrong, without TornadoVM's traces. */

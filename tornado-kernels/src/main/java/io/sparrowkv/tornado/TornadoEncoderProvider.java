@@ -4,10 +4,8 @@ import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderDevice;
 import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.EncoderUnavailableException;
-import io.sparrowkv.io.InvalidInputException;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Collectors;
 
 /**
  * Offers the devices that TornadoVM reaches, as {@code tornado}, {@code tornado:opencl} or {@code tornado:opencl:0}. Each start tests the
@@ -61,18 +59,8 @@ public final class TornadoEncoderProvider implements EncoderProvider {
 
     @Override
     public EncoderBackend start(String device, int threads) {
-        List<Device> devices = devicesOrReason().devices();
-        Device chosen = devices.stream()
-                .filter(candidate -> device.isEmpty()
-                        || device.equals(candidate.backend())
-                        || device.equals(candidate.backend() + ":" + candidate.index()))
-                .findFirst()
-                .orElseThrow(() -> new InvalidInputException("--encoder %s:%s: no such device; choose %s"
-                        .formatted(
-                                NAME,
-                                device,
-                                devices.stream().map(Device::encoder).collect(Collectors.joining(", ")))));
-        return tested(new TornadoBackend(chosen, !chosen.cpu(), threads));
+        Device chosen = Device.choose(device);
+        return tested(new TornadoBackend(chosen, chosen.cpu() ? KernelFamily.CPU : KernelFamily.GPU, threads));
     }
 
     /** Hands the backend on when it passes its self-test, and closes it otherwise. */

@@ -9,16 +9,14 @@ import java.lang.foreign.MemorySegment;
 final class TornadoTopKEncoder implements TopKEncoder {
     private final TornadoBackend backend;
     private final Dictionary dictionary;
-    private final DictionaryGroup group;
-    private final int slot;
+    private TornadoBackend.Place place;
     private TopKEncoder substitute;
     private boolean closed;
 
-    TornadoTopKEncoder(TornadoBackend backend, Dictionary dictionary, DictionaryGroup group, int slot) {
+    TornadoTopKEncoder(TornadoBackend backend, Dictionary dictionary, TornadoBackend.Place place) {
         this.backend = backend;
         this.dictionary = dictionary;
-        this.group = group;
-        this.slot = slot;
+        this.place = place;
     }
 
     @Override
@@ -33,7 +31,7 @@ final class TornadoTopKEncoder implements TopKEncoder {
         if (rows == 0) {
             return;
         }
-        if (substitute == null && !backend.encode(group, slot, vectors, codes)) {
+        if (substitute == null && !backend.encode(place, vectors, codes)) {
             substitute = backend.substitute().open(dictionary);
         }
         if (substitute != null) {
@@ -43,7 +41,7 @@ final class TornadoTopKEncoder implements TopKEncoder {
 
     @Override
     public void reload() {
-        backend.reload(group);
+        place = backend.reload(place, dictionary);
         if (substitute != null) {
             substitute.reload();
         }
@@ -53,7 +51,7 @@ final class TornadoTopKEncoder implements TopKEncoder {
     public void close() {
         if (!closed) {
             closed = true;
-            backend.remove(group, slot);
+            backend.remove(place);
             if (substitute != null) {
                 substitute.close();
             }

@@ -14,16 +14,22 @@ import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 import uk.ac.manchester.tornado.api.types.collections.VectorFloat16;
 
 /** What the devices of this machine tell of their own speed. */
 class DeviceMeasurementTest {
+    @BeforeAll
+    static void requireDevices() {
+        Devices.require();
+    }
+
     @Test
     void theCallOfAProfileIsRunAndItsTimeIsSharedBetweenKernelsAndTransfers() {
         for (Device device : Device.all()) {
-            try (TornadoBackend backend = new TornadoBackend(device, !device.cpu(), 1);
+            try (TornadoBackend backend = new TornadoBackend(device, KernelFamily.GPU, 1);
                     Arena arena = Arena.ofShared();
                     Dictionary dictionary =
                             RandomDictionaries.dictionary(Site.of(0, VectorKind.VALUE), RopeStage.PRE, 16, 128, 1);

@@ -26,7 +26,7 @@ class KernelsTest {
         check(dHead, latents, budget, rows, (buffers, bank) -> {
             CpuKernels.multiply(
                     buffers.batch(),
-                    new VectorFloat16(bank.weights()),
+                    new VectorFloat16(bank.floats()),
                     buffers.vectors(),
                     buffers.preActivations(),
                     buffers.stamp(),
@@ -58,7 +58,7 @@ class KernelsTest {
                     context -> GpuKernels.multiply(
                             context,
                             buffers.batch(),
-                            bank.weights(),
+                            bank.floats(),
                             buffers.vectors(),
                             buffers.preActivations().getArray(),
                             buffers.stamp(),
@@ -102,12 +102,13 @@ class KernelsTest {
                         .encoderBias()
                         .setAtIndex(JAVA_FLOAT, latent, dictionary.encoderBias().getAtIndex(JAVA_FLOAT, latent - 1));
             }
-            DictionaryBank bank = new DictionaryBank(dHead, latents, 2);
+            DictionaryBank bank = new DictionaryBank(dHead, latents, 2, false);
             bank.pack(1, dictionary);
             PlanBuffers buffers = PlanBuffers.allocate(128, budget, bank.depth(), bank.panels());
             buffers.batch().set(BatchField.ROWS, rows);
             buffers.batch().set(BatchField.BUDGET, budget);
             buffers.batch().set(BatchField.SLOT, 1);
+            buffers.batch().set(BatchField.PLACE, 1);
             buffers.batch().set(BatchField.SEQUENCE, SEQUENCE);
             MemorySegment vectors = RandomDictionaries.vectors(arena, rows, dHead, 4);
             for (int row = 0; row < rows; row++) {

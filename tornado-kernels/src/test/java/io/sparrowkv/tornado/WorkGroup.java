@@ -77,6 +77,11 @@ final class WorkGroup {
         }
 
         @Override
+        public void globalBarrier() {
+            localBarrier();
+        }
+
+        @Override
         public float[] allocateFloatLocalArray(int size) {
             return (float[]) shared(allocated++, new float[size]);
         }

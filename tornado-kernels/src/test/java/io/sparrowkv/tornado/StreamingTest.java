@@ -1,0 +1,240 @@
+package io.sparrowkv.tornado;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import com.sun.management.ThreadMXBean;
+import io.sparrowkv.encode.CodeBatch;
+import io.sparrowkv.encode.CodeCheck;
+import io.sparrowkv.encode.NonFiniteVectorException;
+import io.sparrowkv.encode.TopKEncoder;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.RandomDictionaries;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.slf4j.LoggerFactory;
+import uk.ac.manchester.tornado.api.GridScheduler;
+import uk.ac.manchester.tornado.api.TaskGraph;
+import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
+
+/** Batch after batch through one plan: what is compiled, allocated and started, and a device that is lost on the way. */
+class StreamingTest {
+    private static final int WIDTH = 24;
+    private static final int LATENTS = 4096;
+    private static final int BUDGET = 8;
+
+    /** What TornadoVM itself allocates to run a graph: its bookkeeping, whatever the batch's size. */
+    private static final long MOST_BYTES_A_CHUNK = 64 << 10;
+
+    @BeforeAll
+    static void requireDevices() {
+        Devices.require();
+    }
+
+    static List<KernelFamily> families() {
+        return List.of(KernelFamily.CPU, KernelFamily.GPU);
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void allSitesShareOnePlanThatIsCompiledOnce(KernelFamily family) {
+        try (Arena arena = Arena.ofShared();
+                TornadoBackend backend = Devices.start(family);
+                DictionarySet set = RandomDictionaries.set(5, 2, RopeStage.PRE, WIDTH, 300, 300, 1);
+                CodeBatch codes = CodeBatch.allocate(130, 16)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 130, WIDTH, 2);
+            List<TopKEncoder> encoders = new ArrayList<>();
+            set.bySite().values().forEach(dictionary -> encoders.add(backend.open(dictionary)));
+            encoders.getFirst().encode(vectors, 130, BUDGET, codes);
+            List<EncodePlan> plans = backend.plans();
+            plans.forEach(plan -> plan.profile(true));
+            for (int budget : new int[] {1, BUDGET, 16}) {
+                for (TopKEncoder encoder : encoders) {
+                    int rows = 1 + 7 * encoder.dictionary().site().layer();
+                    encoder.encode(vectors, rows, budget, codes);
+                    assertThat(new CodeCheck(encoder.dictionary()).disagreement(vectors, codes, rows - 1))
+                            .isEmpty();
+                }
+            }
+            assertThat(backend.plans()).isEqualTo(plans);
+            assertThat(plans).allSatisfy(plan -> {
+                assertThat(plan.kernelNanos()).isPositive();
+                assertThat(plan.compileNanos()).isZero();
+            });
+            encoders.forEach(TopKEncoder::close);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void batchesAllocateNothingOfTheirSizeAndStartNoThreads(KernelFamily family) {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        try (Arena arena = Arena.ofShared();
+                TornadoBackend backend = Devices.start(family);
+                Dictionary dictionary = dictionary(1);
+                TopKEncoder encoder = backend.open(dictionary);
+                CodeBatch codes = CodeBatch.allocate(1 << 12, BUDGET)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 1 << 12, WIDTH, 2);
+            encoder.encode(vectors, 1 << 12, BUDGET, codes);
+            int chunkRows = backend.plans().getFirst().rows();
+            assertThat(chunkRows).isLessThan(1 << 12);
+            for (int i = 0; i < 20; i++) {
+                encoder.encode(vectors, chunkRows, BUDGET, codes);
+            }
+            Set<Long> before = deviceThreads();
+            long own = threads.getCurrentThreadAllocatedBytes();
+            long all = threads.getTotalThreadAllocatedBytes();
+            int rounds = 20;
+            for (int i = 0; i < rounds; i++) {
+                encoder.encode(vectors, chunkRows, BUDGET, codes);
+            }
+            all = threads.getTotalThreadAllocatedBytes() - all;
+            own = threads.getCurrentThreadAllocatedBytes() - own;
+            assertThat(own / rounds).as("allocated by the calling thread").isLessThan(256);
+            assertThat(all / rounds).as("allocated by all threads").isLessThan(MOST_BYTES_A_CHUNK);
+            assertThat(deviceThreads()).isEqualTo(before);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void ofSeveralVectorsThatAreNotFiniteTheFirstIsNamedWhicheverLaneMeetsIt(KernelFamily family) {
+        try (Arena arena = Arena.ofShared();
+                TornadoBackend backend = Devices.start(family);
+                Dictionary dictionary = dictionary(1);
+                TopKEncoder encoder = backend.open(dictionary);
+                CodeBatch codes = CodeBatch.allocate(1 << 13, BUDGET)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 1 << 13, WIDTH, 2);
+            encoder.encode(vectors, 1 << 13, BUDGET, codes);
+            for (int row : new int[] {8191, 6000, 4097, 2100, 2047}) {
+                vectors.setAtIndex(JAVA_FLOAT, (long) row * WIDTH + 3, Float.NaN);
+                assertThatThrownBy(() -> encoder.encode(vectors, 1 << 13, BUDGET, codes))
+                        .isInstanceOf(NonFiniteVectorException.class)
+                        .hasMessageContaining("vector " + row + " ");
+            }
+        }
+    }
+
+    @Test
+    void aDeviceLostInTheMiddleOfABatchLosesNoVectorAndIsReportedOnce() {
+        Logger logger = (Logger) LoggerFactory.getLogger(TornadoBackend.class);
+        ListAppender<ILoggingEvent> events = new ListAppender<>();
+        events.start();
+        logger.addAppender(events);
+        AtomicInteger launches = new AtomicInteger();
+        KernelFamily dying =
+                new KernelFamily("kernels that die", false, panels -> new DyingKernels(launches, 2 + 1 + 6));
+        try (Arena arena = Arena.ofShared();
+                TornadoBackend backend = Devices.start(dying);
+                Dictionary dictionary = dictionary(1);
+                Dictionary second = dictionary(2);
+                TopKEncoder encoder = backend.open(dictionary);
+                TopKEncoder other = backend.open(second);
+                CodeBatch codes = CodeBatch.allocate(3000, BUDGET)) {
+            backend.trust();
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 3000, WIDTH, 2);
+            encoder.encode(vectors, 1, BUDGET, codes);
+            assertThat(events.list).isEmpty();
+            for (TopKEncoder each : List.of(encoder, other, encoder)) {
+                codes.indices().fill((byte) 0);
+                codes.coefficients().fill((byte) 0);
+                each.encode(vectors, 3000, BUDGET, codes);
+                CodeCheck check = new CodeCheck(each.dictionary());
+                for (int row = 0; row < 3000; row += 50) {
+                    assertThat(check.disagreement(vectors, codes, row)).isEmpty();
+                }
+            }
+            assertThat(launches.get()).isGreaterThanOrEqualTo(9);
+        } finally {
+            logger.detachAppender(events);
+        }
+        assertThat(events.list.stream().filter(event -> event.getLevel().isGreaterOrEqual(Level.WARN)))
+                .singleElement()
+                .satisfies(event -> assertThat(event.getFormattedMessage())
+                        .contains("unplugged by a test", "this batch and all later ones are encoded by"));
+    }
+
+    /** The kernels for CPUs, until the launch from which on the device is gone. */
+    private static final class DyingKernels implements KernelPair {
+        private final KernelPair healthy = new CpuKernelPair();
+        private final AtomicInteger launches;
+        private final int lifetime;
+
+        DyingKernels(AtomicInteger launches, int lifetime) {
+            this.launches = launches;
+            this.lifetime = lifetime;
+        }
+
+        @Override
+        public long chunkBytes() {
+            return healthy.chunkBytes();
+        }
+
+        @Override
+        public int rowStep() {
+            return healthy.rowStep();
+        }
+
+        @Override
+        public int lanes() {
+            return 2;
+        }
+
+        @Override
+        public Object weights(FloatArray packed) {
+            return healthy.weights(packed);
+        }
+
+        @Override
+        public void addTouch(TaskGraph graph, Object weights, FloatArray touched) {
+            healthy.addTouch(graph, weights, touched);
+        }
+
+        @Override
+        public void addEncode(TaskGraph graph, Object weights, PlanBuffers buffers) {
+            healthy.addEncode(graph, weights, buffers);
+        }
+
+        @Override
+        public void launch(int rows) {
+            if (launches.incrementAndGet() >= lifetime) {
+                throw new DeviceFailedException("unplugged by a test", null);
+            }
+        }
+
+        @Override
+        public GridScheduler grid() {
+            return healthy.grid();
+        }
+    }
+
+    private static Dictionary dictionary(long seed) {
+        return RandomDictionaries.dictionary(Site.of(3, VectorKind.KEY), RopeStage.PRE, WIDTH, LATENTS, seed);
+    }
+
+    private static Set<Long> deviceThreads() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().startsWith("sparrow-device"))
+                .map(Thread::threadId)
+                .collect(Collectors.toSet());
+    }
+}
