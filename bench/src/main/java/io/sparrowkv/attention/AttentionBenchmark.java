@@ -1,10 +1,8 @@
 package io.sparrowkv.attention;
 
-import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.DataType;
-import ai.djl.ndarray.types.Shape;
+import io.sparrowkv.bench.TorchArrays;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.sae.DictionarySet;
@@ -13,7 +11,6 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.store.ArrowBlockStore;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -139,15 +136,14 @@ public class AttentionBenchmark {
     /** Dense keys and values for libtorch, each head's together. */
     @State(Scope.Benchmark)
     public static class Libtorch {
-        NDManager manager;
+        TorchArrays arrays;
         NDArray queries;
         NDArray keys;
         NDArray values;
 
         @Setup
         public void open(Chunk chunk) {
-            System.setProperty("ai.djl.pytorch.num_threads", Integer.toString(chunk.threads));
-            manager = Engine.getEngine("PyTorch").newBaseManager();
+            arrays = new TorchArrays(chunk.threads);
             try (Arena arena = Arena.ofConfined()) {
                 queries = random(arena, chunk.chunk * HEADS / KV_HEADS, 5).muli(1 / Math.sqrt(D_HEAD));
                 keys = random(arena, chunk.context, 6).transpose(0, 2, 1);
@@ -156,15 +152,13 @@ public class AttentionBenchmark {
         }
 
         private NDArray random(Arena arena, int rows, long seed) {
-            MemorySegment floats = RandomDictionaries.vectors(arena, KV_HEADS * rows, D_HEAD, seed);
-            Shape shape = new Shape(KV_HEADS, rows, D_HEAD);
-            return manager.create(floats.asByteBuffer().order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32)
-                    .duplicate();
+            return arrays.copy(
+                    RandomDictionaries.vectors(arena, KV_HEADS * rows, D_HEAD, seed), KV_HEADS, rows, D_HEAD);
         }
 
         @TearDown
         public void close() {
-            manager.close();
+            arrays.close();
         }
     }
 
@@ -176,7 +170,7 @@ public class AttentionBenchmark {
 
     @Benchmark
     public float libtorch(Chunk chunk, Libtorch torch) {
-        try (NDManager scope = torch.manager.newSubManager()) {
+        try (NDManager scope = torch.arrays.newScope()) {
             NDArray queries = torch.queries.duplicate();
             queries.attach(scope);
             NDArray output = queries.matMul(torch.keys).softmax(-1).matMul(torch.values);

@@ -2,12 +2,11 @@ package io.sparrowkv.encode;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
-import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.DataType;
-import ai.djl.ndarray.types.Shape;
+import io.sparrowkv.bench.TorchAutoencoder;
+import io.sparrowkv.bench.VectorCount;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RandomDictionaries;
@@ -16,11 +15,9 @@ import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import jdk.incubator.vector.FloatVector;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -48,13 +45,6 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(1)
 public class EncodeBenchmark {
     private static final long SEED = 1;
-
-    /** Vectors encoded, reported as a rate. */
-    @AuxCounters
-    @State(Scope.Thread)
-    public static class Count {
-        public long vectors;
-    }
 
     /** Dictionary and vectors. */
     @State(Scope.Benchmark)
@@ -178,55 +168,43 @@ public class EncodeBenchmark {
     /** The same work for libtorch. */
     @State(Scope.Benchmark)
     public static class Libtorch {
-        NDManager manager;
-        NDArray vectors;
+        TorchAutoencoder arrays;
         NDArray weights;
-        NDArray encoderBias;
-        NDArray decoderBias;
 
         @Setup
         public void open(Batch batch) {
-            System.setProperty("ai.djl.pytorch.num_threads", Integer.toString(batch.threads));
-            manager = Engine.getEngine("PyTorch").newBaseManager();
-            vectors = copy(batch.vectors, new Shape(batch.batch, batch.dHead));
-            weights = copy(batch.dictionary.encoderWeights(), new Shape(batch.latents, batch.dHead))
-                    .transpose();
-            encoderBias = copy(batch.dictionary.encoderBias(), new Shape(batch.latents));
-            decoderBias = copy(batch.dictionary.decoderBias(), new Shape(batch.dHead));
-        }
-
-        private NDArray copy(MemorySegment floats, Shape shape) {
-            return manager.create(floats.asByteBuffer().order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32)
-                    .duplicate();
+            arrays = new TorchAutoencoder(batch.dictionary, batch.vectors, batch.batch, batch.threads);
+            weights = arrays.encoder().transpose();
         }
 
         @TearDown
         public void close() {
-            manager.close();
+            arrays.close();
         }
     }
 
     @Benchmark
-    public CodeBatch vector(Batch batch, Encoder encoder, Count count) {
+    public CodeBatch vector(Batch batch, Encoder encoder, VectorCount count) {
         encoder.encoder.encode(batch.vectors, batch.batch, batch.budget, encoder.codes);
         count.vectors += batch.batch;
         return encoder.codes;
     }
 
     @Benchmark
-    public float[][] product(Batch batch, Product product, Count count) {
+    public float[][] product(Batch batch, Product product, VectorCount count) {
         product.workers.forEach(product.blocks, product.task);
         count.vectors += (long) product.blocks * Product.BLOCK_ROWS;
         return product.z;
     }
 
     @Benchmark
-    public long libtorch(Batch batch, Libtorch torch, Count count) {
-        try (NDManager scope = torch.manager.newSubManager()) {
-            NDArray vectors = torch.vectors.duplicate();
+    public long libtorch(Batch batch, Libtorch torch, VectorCount count) {
+        try (NDManager scope = torch.arrays.newScope()) {
+            NDArray vectors = torch.arrays.vectors().duplicate();
             vectors.attach(scope);
-            NDArray preActivations =
-                    vectors.subi(torch.decoderBias).matMul(torch.weights).addi(torch.encoderBias);
+            NDArray preActivations = vectors.subi(torch.arrays.decoderBias())
+                    .matMul(torch.weights)
+                    .addi(torch.arrays.encoderBias());
             NDArray rectified = preActivations.getNDArrayInternal().relu();
             NDList codes = rectified.topK(batch.budget, 1);
             count.vectors += batch.batch;
@@ -235,8 +213,8 @@ public class EncodeBenchmark {
     }
 
     @Benchmark
-    public long libtorchProduct(Batch batch, Libtorch torch, Count count) {
-        try (NDArray product = torch.vectors.matMul(torch.weights)) {
+    public long libtorchProduct(Batch batch, Libtorch torch, VectorCount count) {
+        try (NDArray product = torch.arrays.vectors().matMul(torch.weights)) {
             count.vectors += batch.batch;
             return product.size();
         }

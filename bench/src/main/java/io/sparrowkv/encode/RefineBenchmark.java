@@ -1,5 +1,6 @@
 package io.sparrowkv.encode;
 
+import io.sparrowkv.bench.VectorCount;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
@@ -10,7 +11,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -35,13 +35,6 @@ public class RefineBenchmark {
     private static final long SEED = 1;
     private static final int BATCH = 512;
     private static final double ROUNDING = 1e-4;
-
-    /** Vectors encoded, reported as a rate. */
-    @AuxCounters
-    @State(Scope.Thread)
-    public static class Count {
-        public long vectors;
-    }
 
     /** The encoder under test. */
     @State(Scope.Benchmark)
@@ -118,7 +111,7 @@ public class RefineBenchmark {
     }
 
     @Benchmark
-    public CodeBatch encode(Encoder encoder, Count count) {
+    public CodeBatch encode(Encoder encoder, VectorCount count) {
         encoder.encoder.encode(encoder.vectors, BATCH, encoder.budget, encoder.codes);
         count.vectors += BATCH;
         return encoder.codes;

@@ -5,8 +5,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
-import ai.djl.ndarray.types.Shape;
 import ai.djl.training.GradientCollector;
+import io.sparrowkv.bench.TorchAutoencoder;
+import io.sparrowkv.bench.VectorCount;
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
@@ -17,9 +18,7 @@ import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -44,13 +43,6 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(1)
 public class TrainBenchmark {
     private static final long SEED = 1;
-
-    /** Vectors trained on, reported as a rate. */
-    @AuxCounters
-    @State(Scope.Thread)
-    public static class Count {
-        public long vectors;
-    }
 
     /** Vectors and shapes. */
     @State(Scope.Benchmark)
@@ -112,66 +104,44 @@ public class TrainBenchmark {
     /** The same autoencoder in libtorch. */
     @State(Scope.Benchmark)
     public static class Libtorch {
-        NDManager manager;
-        NDArray vectors;
-        NDArray encoder;
-        NDArray decoder;
-        NDArray encoderBias;
-        NDArray decoderBias;
+        TorchAutoencoder arrays;
 
         @Setup
         public void open(Batch batch) {
-            System.setProperty("ai.djl.pytorch.num_threads", Integer.toString(batch.threads));
-            manager = Engine.getInstance().newBaseManager();
-            vectors = manager.create(
-                    batch.vectors.asByteBuffer().order(ByteOrder.nativeOrder()),
-                    new Shape(batch.batch, batch.dHead),
-                    DataType.FLOAT32);
             try (Dictionary dictionary = RandomDictionaries.dictionary(
                     Site.of(0, VectorKind.VALUE), RopeStage.PRE, batch.dHead, batch.latents, SEED)) {
-                Shape matrix = new Shape(batch.latents, batch.dHead);
-                encoder = weights(dictionary.encoderWeights(), matrix);
-                decoder = weights(dictionary.decoderWeights(), matrix);
-                encoderBias = weights(dictionary.encoderBias(), new Shape(batch.latents));
-                decoderBias = weights(dictionary.decoderBias(), new Shape(batch.dHead));
+                arrays = new TorchAutoencoder(dictionary, batch.vectors, batch.batch, batch.threads);
             }
-        }
-
-        private NDArray weights(MemorySegment memory, Shape shape) {
-            NDArray shared =
-                    manager.create(memory.asByteBuffer().order(ByteOrder.nativeOrder()), shape, DataType.FLOAT32);
-            NDArray own = shared.duplicate();
-            own.setRequiresGradient(true);
-            return own;
+            arrays.requireGradients();
         }
 
         @TearDown
         public void close() {
-            manager.close();
+            arrays.close();
         }
     }
 
     @Benchmark
-    public StepResult trainer(Batch batch, Trainer trainer, Count count) {
+    public StepResult trainer(Batch batch, Trainer trainer, VectorCount count) {
         StepResult result = trainer.trainer.step(batch.vectors, batch.batch);
         count.vectors += batch.batch;
         return result;
     }
 
     @Benchmark
-    public float libtorch(Batch batch, Libtorch torch, Count count) {
+    public float libtorch(Batch batch, Libtorch torch, VectorCount count) {
         int budget = PrefixLoss.DEFAULT.largestBudget();
-        try (NDManager scope = torch.manager.newSubManager();
+        try (NDManager scope = torch.arrays.newScope();
                 GradientCollector gradients = Engine.getInstance().newGradientCollector()) {
-            NDArray vectors = torch.vectors.duplicate();
+            NDArray vectors = torch.arrays.vectors().duplicate();
             vectors.attach(scope);
-            NDArray z = vectors.sub(torch.decoderBias)
-                    .matMul(torch.encoder.transpose())
-                    .add(torch.encoderBias);
+            NDArray z = vectors.sub(torch.arrays.decoderBias())
+                    .matMul(torch.arrays.encoder().transpose())
+                    .add(torch.arrays.encoderBias());
             NDList largest = z.stopGradient().topK(budget, 1, true, true);
             NDArray least = largest.get(0).get(":, {}", budget - 1).reshape(batch.batch, 1);
             NDArray kept = z.gte(least).toType(DataType.FLOAT32, false);
-            NDArray decoded = z.mul(kept).matMul(torch.decoder).add(torch.decoderBias);
+            NDArray decoded = z.mul(kept).matMul(torch.arrays.decoder()).add(torch.arrays.decoderBias());
             NDArray loss = decoded.sub(vectors).square().mean();
             gradients.backward(loss);
             count.vectors += batch.batch;
