@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
             BenchEncodeCommand.class,
             BenchAttentionCommand.class,
             BenchGenerateCommand.class,
-            BenchStoreCommand.class
+            BenchStoreCommand.class,
+            BenchSoakCommand.class
         })
 final class BenchCommand {}

@@ -37,8 +37,13 @@ public final class MemoryNeed {
     public static long available() {
         long limit =
                 ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        long used = read("/proc/self/status", "VmRSS:").orElse(0L);
+        long used = resident().orElse(0L);
         return Math.min(read("/proc/meminfo", "MemAvailable:").orElse(limit), Math.max(0, limit - used));
+    }
+
+    /** Bytes that this process holds in memory now; missing where the system does not tell. */
+    public static Optional<Long> resident() {
+        return read("/proc/self/status", "VmRSS:");
     }
 
     /** Most bytes that this process has held in memory at once; missing where the system does not tell. */
