@@ -70,7 +70,7 @@ public final class BudgetArguments {
     /** Whether any option says how vectors are coded: all but window and sinks. */
     boolean sayHowToCode() {
         return !layerBudgets.isEmpty()
-                || Stream.of(budgetKey, budgetValue, storedKey, storedValue, refinement, coefficients)
+                || Stream.of(budgetKey, budgetValue, storedKey, storedValue, refinement, coefficients, residualBits)
                         .anyMatch(Optional::isPresent);
     }
 
@@ -82,6 +82,13 @@ public final class BudgetArguments {
                     "What coefficients are kept as: fp16 beside 16-bit indices, or levels of 8, 6 or 4 bits with a"
                             + " scale for each vector, beside the fewest bits that name an atom (default: fp16).")
     private Optional<Coefficients> coefficients = Optional.empty();
+
+    @Option(
+            names = "--residual",
+            paramLabel = "BITS",
+            description = "Keep what the pairs leave of a vector too, rotated, 1 to 4 bits of each number; needs"
+                    + " --coefficients 8, 6 or 4 (default: 0, nothing of it).")
+    private Optional<Integer> residualBits = Optional.empty();
 
     /**
      * The options as the cache takes them; it checks them against model and dictionaries itself.
@@ -112,7 +119,8 @@ public final class BudgetArguments {
                 .withThreads(threads)
                 .withBudgets(read, stored)
                 .withRefinement(refinement.orElse(Refinement.NONE))
-                .withCoefficients(coefficients.orElse(Coefficients.FP16));
+                .withCoefficients(coefficients.orElse(Coefficients.FP16))
+                .withResidualBits(residualBits.orElse(0));
     }
 
     /** Reads {@code pursuit:64}. */

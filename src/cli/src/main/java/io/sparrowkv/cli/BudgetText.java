@@ -15,9 +15,10 @@ final class BudgetText {
         String budgets = options.stored().equals(options.read()) ? read : read + " of stored " + of(options.stored());
         Refinement refinement = options.refinement();
         String refined = refinement.kind() == Refinement.Kind.NONE ? budgets : budgets + " " + refinement.label();
-        return options.coefficients().scaled()
+        String kept = options.coefficients().scaled()
                 ? refined + " " + options.coefficients().label() + "bit"
                 : refined;
+        return options.residualBits() > 0 ? kept + " residual:" + options.residualBits() : kept;
     }
 
     private static String of(Budgets budgets) {

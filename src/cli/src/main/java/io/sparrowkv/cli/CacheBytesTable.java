@@ -14,9 +14,11 @@ final class CacheBytesTable {
         TextTable table = TextTable.columns("stored", "bytes", "a token");
         row(table, "key codes, indices", bytes.keyIndices(), bytes);
         row(table, "key codes, coefficients", bytes.keyCoefficients(), bytes);
+        row(table, "key codes, residuals", bytes.keyResiduals(), bytes);
         row(table, "key codes, scales", bytes.keyScales(), bytes);
         row(table, "value codes, indices", bytes.valueIndices(), bytes);
         row(table, "value codes, coefficients", bytes.valueCoefficients(), bytes);
+        row(table, "value codes, residuals", bytes.valueResiduals(), bytes);
         row(table, "value codes, scales", bytes.valueScales(), bytes);
         row(table, "window, fp32", bytes.window(), bytes);
         row(table, "sinks, fp32", bytes.sinks(), bytes);

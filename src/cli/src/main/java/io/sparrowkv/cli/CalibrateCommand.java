@@ -94,6 +94,12 @@ final class CalibrateCommand implements Runnable {
             description = "What coefficients are kept as: fp16, 8, 6 or 4 (default: 4).")
     private Coefficients coefficients = Coefficients.BITS_4;
 
+    @Option(
+            names = "--residual",
+            paramLabel = "BITS",
+            description = "Bits of each number of what the pairs leave of a vector (default: 0, nothing of it).")
+    private int residualBits;
+
     @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
     private int window = CacheOptions.DEFAULT_WINDOW;
 
@@ -133,7 +139,8 @@ final class CalibrateCommand implements Runnable {
                     .withSinks(sinks)
                     .withThreads(dictionaries.threads())
                     .withRefinement(refinement)
-                    .withCoefficients(coefficients);
+                    .withCoefficients(coefficients)
+                    .withResidualBits(residualBits);
             options.withBudgets(Budgets.of(budgets.getLast(), budgets.getLast()))
                     .validate(lm.config().attentionShape(), caches.dictionaries());
             List<SiteSensitivity> sites =
@@ -216,7 +223,8 @@ final class CalibrateCommand implements Runnable {
                 caches.underTest(even.applyTo(options)),
                 caches.underTest(options.withBudgets(CacheOptions.DEFAULT_BUDGETS)
                         .withRefinement(Refinement.NONE)
-                        .withCoefficients(Coefficients.FP16)));
+                        .withCoefficients(Coefficients.FP16)
+                        .withResidualBits(0)));
         List<PerplexityEvaluation.Result> results;
         try (Progress progress = Progress.start("calibrate, check", ids.length, "tokens", output.err())) {
             results = new PerplexityEvaluation(lm, checked, length, EvalPplCommand.DEFAULT_CHUNK)
@@ -251,6 +259,7 @@ final class CalibrateCommand implements Runnable {
                 caches.dictionaries().fingerprint(),
                 refinement,
                 coefficients,
+                residualBits,
                 plan.bytes() / lm.config().layers(),
                 keys,
                 values);
@@ -262,7 +271,7 @@ final class CalibrateCommand implements Runnable {
         Map<String, String> identity = new LinkedHashMap<>();
         identity.put("model", lm.fingerprint());
         identity.put("dictionaries", caches.dictionaries().fingerprint());
-        PairFormat format = PairFormat.of(coefficients, CacheOptions.mostLatents(caches.dictionaries()));
+        PairFormat format = PairFormat.of(coefficients, residualBits, CacheOptions.mostLatents(caches.dictionaries()));
         identity.put("codec", new BlockCodec(format, refinement).label());
         identity.put("pairs", budgets.toString());
         identity.put("text", ModelVectorSource.fingerprint(ids, length));

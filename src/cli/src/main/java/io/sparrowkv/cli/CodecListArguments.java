@@ -12,7 +12,7 @@ final class CodecListArguments {
     private static final String DEFAULT_CODECS = "f16,q8_0,q4_0,rotated-4,rotated-3,rotated-2,rotated-1,"
             + "sparse:8/16,sparse:8/16+pursuit:64,sparse:8/8+pursuit:64+4bit,sparse:10/10+pursuit:64+4bit,"
             + "sparse:16/16+pursuit:64+4bit,sparse:16/16+pursuit:64+8bit,sparse:16/16+pursuit:64,"
-            + "sparse:16/32+pursuit:64+4bit";
+            + "sparse:16/32+pursuit:64+4bit,sparse:7/7+pursuit:64+4bit+residual:1";
 
     @Option(
             names = "--codecs",
@@ -21,7 +21,7 @@ final class CodecListArguments {
             defaultValue = DEFAULT_CODECS,
             description =
                     "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, and sparse:K/K, which +REFINEMENT and"
-                            + " +4bit, +6bit or +8bit may follow (default: ${DEFAULT-VALUE}).")
+                            + " +4bit, +6bit or +8bit, and +residual:1 to 4, may follow (default: ${DEFAULT-VALUE}).")
     private List<String> codecs;
 
     @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")

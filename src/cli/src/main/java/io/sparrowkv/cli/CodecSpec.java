@@ -12,15 +12,15 @@ import java.util.regex.Pattern;
 
 /**
  * One codec of a comparison, as it is named on the command line: a quantizer ({@code q4_0}), or {@code sparse:8/16}, sparse codes with
- * their budgets, {@code sparse:8/16+pursuit:64}, the same refined, and {@code sparse:8/16+pursuit:64+4bit}, with coefficients of 4 bits.
+ * their budgets, {@code sparse:8/16+pursuit:64}, the same refined, and {@code sparse:8/16+pursuit:64+4bit}, with coefficients of 4 bits; {@code +residual:1} may follow, a bit of each number of what the pairs leave.
  *
  * @param name as written
  * @param quantizer name of a vector codec; empty for sparse codes
  * @param options of the cache
  */
 record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) {
-    private static final Pattern SPARSE =
-            Pattern.compile("sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit)?");
+    private static final Pattern SPARSE = Pattern.compile(
+            "sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit(?:\\+residual:([1-4]))?)?");
 
     /**
      * Reads a name.
@@ -41,10 +41,14 @@ record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) 
         Budgets budgets = Budgets.of(Integer.parseInt(sparse.group(1)), Integer.parseInt(sparse.group(2)));
         Refinement refinement = sparse.group(3) == null ? Refinement.NONE : Refinement.parse(sparse.group(3));
         Coefficients coefficients = sparse.group(4) == null ? Coefficients.FP16 : Coefficients.parse(sparse.group(4));
+        int residualBits = sparse.group(5) == null ? 0 : Integer.parseInt(sparse.group(5));
         return new CodecSpec(
                 name,
                 Optional.empty(),
-                common.withBudgets(budgets).withRefinement(refinement).withCoefficients(coefficients));
+                common.withBudgets(budgets)
+                        .withRefinement(refinement)
+                        .withCoefficients(coefficients)
+                        .withResidualBits(residualBits));
     }
 
     boolean isSparse() {

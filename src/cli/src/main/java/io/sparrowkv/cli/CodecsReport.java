@@ -124,6 +124,7 @@ record CodecsReport(
                             row.codec(),
                             perVector(bytes, bytes.indices()),
                             perVector(bytes, bytes.coefficients()),
+                            perVector(bytes, bytes.residuals()),
                             perVector(bytes, bytes.scales()),
                             perVector(bytes, bytes.codes()),
                             Quantities.digits(bytes.perToken(bytes.codes())),
@@ -133,13 +134,14 @@ record CodecsReport(
                 })
                 .toList();
         return new Table(
-                "bytes by part, of a coded key and value of a token and KV head: indices, coefficients or levels, scales, all; of a"
+                "bytes by part, of a coded key and value of a token and KV head: indices, coefficients or levels, residuals, scales, all; of a"
                         + " token, all layers, at this context: codes, fp32 window, fp32 sinks; dictionaries are shared by all"
                         + " sequences",
                 List.of(
                         "codec",
                         "indices",
                         "coefficients",
+                        "residuals",
                         "scales",
                         "all",
                         "codes, a token",

@@ -93,7 +93,7 @@ class CalibrateCommandTest {
         Path profile = folder.resolve("profile.json");
         Files.writeString(profile, """
                 {"format_version": 1, "model_fingerprint": "00", "dictionaries_fingerprint": "11", "refine": "none", "coefficients": "4",
-                 "bytes": 16, "layers": [{"key": 2, "value": 2}]}
+                 "residual_bits": 0,                 "bytes": 16, "layers": [{"key": 2, "value": 2}]}
                 """);
         Run both = ppl("--profile", profile.toString(), "--budget-key", "4");
         assertThat(both.code()).isEqualTo(ExitCode.BAD_INPUT);

@@ -52,6 +52,10 @@ final class BlockDecoder {
                 Dictionary dictionary = coded.dictionary(head);
                 codes.read(coded.layout(), coded.body(block), head, count, dHead * Float.BYTES);
                 decode(codes, read, count, dHead, dictionary.decoderWeights(), dictionary.decoderBias(), rows);
+                if (!coded.readByPairs(read)) {
+                    ResidualWriter.add(
+                            coded.layout(), coded.residualCodec(), coded.body(block), head, count, vector, rows);
+                }
             }
             case QuantizedSite quantized -> quantized.decode(block, head, count, vector, rows);
         }

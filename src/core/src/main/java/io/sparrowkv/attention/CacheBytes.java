@@ -7,10 +7,12 @@ package io.sparrowkv.attention;
  * @param codedVectors keys that the codes stand for, over all layers and KV heads, and as many values
  * @param keyIndices atom indices of the keys' codes
  * @param keyCoefficients coefficients of the keys' codes, without scales; of quantized keys their levels
- * @param keyScales scales of the keys' coefficients or levels
+ * @param keyResiduals levels of what the keys' pairs leave, without scales
+ * @param keyScales scales of all these levels
  * @param valueIndices atom indices of the values' codes
  * @param valueCoefficients coefficients of the values' codes, without scales; of quantized values their levels
- * @param valueScales scales of the values' coefficients or levels
+ * @param valueResiduals levels of what the values' pairs leave, without scales
+ * @param valueScales scales of all these levels
  * @param window fp32 keys and values of the newest tokens
  * @param sinks fp32 keys and values of the first tokens
  * @param dictionaries weights of the dictionaries, which all sequences share
@@ -21,29 +23,35 @@ public record CacheBytes(
         long codedVectors,
         long keyIndices,
         long keyCoefficients,
+        long keyResiduals,
         long keyScales,
         long valueIndices,
         long valueCoefficients,
+        long valueResiduals,
         long valueScales,
         long window,
         long sinks,
         long dictionaries,
         long denseFp16) {
     /** No bytes. */
-    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public static final CacheBytes NONE = new CacheBytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     /** The bytes of the codes of some sites. */
-    record Codes(long indices, long coefficients, long scales) {
-        static final Codes NONE = new Codes(0, 0, 0);
+    record Codes(long indices, long coefficients, long residuals, long scales) {
+        static final Codes NONE = new Codes(0, 0, 0, 0);
 
         Codes plus(Codes other) {
-            return new Codes(indices + other.indices, coefficients + other.coefficients, scales + other.scales);
+            return new Codes(
+                    indices + other.indices,
+                    coefficients + other.coefficients,
+                    residuals + other.residuals,
+                    scales + other.scales);
         }
     }
 
     /** Bytes of all codes. */
     public long codes() {
-        return indices() + coefficients() + scales();
+        return indices() + coefficients() + residuals() + scales();
     }
 
     /** Bytes of all atom indices. */
@@ -54,6 +62,11 @@ public record CacheBytes(
     /** Bytes of all coefficients and levels, without scales. */
     public long coefficients() {
         return keyCoefficients + valueCoefficients;
+    }
+
+    /** Bytes of the levels of all residuals. */
+    public long residuals() {
+        return keyResiduals + valueResiduals;
     }
 
     /** Bytes of all scales. */
@@ -73,9 +86,11 @@ public record CacheBytes(
                 codedVectors + other.codedVectors,
                 keyIndices + other.keyIndices,
                 keyCoefficients + other.keyCoefficients,
+                keyResiduals + other.keyResiduals,
                 keyScales + other.keyScales,
                 valueIndices + other.valueIndices,
                 valueCoefficients + other.valueCoefficients,
+                valueResiduals + other.valueResiduals,
                 valueScales + other.valueScales,
                 window + other.window,
                 sinks + other.sinks,

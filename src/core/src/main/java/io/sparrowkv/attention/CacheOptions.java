@@ -25,6 +25,7 @@ import java.util.stream.IntStream;
  * @param queue batches that may wait for the encoder before {@link SparseCache#attend} waits
  * @param refinement what is done to the encoder's codes before they are kept
  * @param coefficients what their coefficients are kept as
+ * @param residualBits bits of each number of what the pairs leave of a vector, 0 to keep nothing of it
  */
 public record CacheOptions(
         int window,
@@ -34,7 +35,8 @@ public record CacheOptions(
         int threads,
         int queue,
         Refinement refinement,
-        Coefficients coefficients) {
+        Coefficients coefficients,
+        int residualBits) {
     /** Newest tokens kept dense, unless said otherwise. */
     public static final int DEFAULT_WINDOW = 128;
 
@@ -56,15 +58,16 @@ public record CacheOptions(
                 Runtime.getRuntime().availableProcessors(),
                 DEFAULT_QUEUE,
                 Refinement.NONE,
-                Coefficients.FP16);
+                Coefficients.FP16,
+                0);
     }
 
     public CacheOptions withWindow(int window) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     public CacheOptions withSinks(int sinks) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     /** Reads and stores {@code budgets}. */
@@ -74,28 +77,32 @@ public record CacheOptions(
 
     /** Reads {@code read} of the {@code stored} pairs. */
     public CacheOptions withBudgets(Budgets read, Budgets stored) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     public CacheOptions withThreads(int threads) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     public CacheOptions withQueue(int queue) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     public CacheOptions withRefinement(Refinement refinement) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     public CacheOptions withCoefficients(Coefficients coefficients) {
-        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients);
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
+    }
+
+    public CacheOptions withResidualBits(int residualBits) {
+        return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
     /** What the pairs of codes over these dictionaries take: the same for all sites, so that an index names any atom of the largest. */
     public PairFormat pairs(DictionarySet dictionaries) {
-        return PairFormat.of(coefficients, mostLatents(dictionaries));
+        return PairFormat.of(coefficients, residualBits, mostLatents(dictionaries));
     }
 
     /** Atoms of the largest dictionary. */
@@ -113,6 +120,11 @@ public record CacheOptions(
      */
     public void validate(AttentionShape shape, DictionarySet dictionaries) {
         validate();
+        PairFormat format = pairs(dictionaries);
+        if (format.residualBits() > 0 && shape.dHead() % Byte.SIZE != 0) {
+            throw new InvalidInputException("--residual %d: residuals pack eight numbers at a time; d_head is %d"
+                    .formatted(residualBits, shape.dHead()));
+        }
         for (Budgets budgets : List.of(read, stored)) {
             requireLayers(shape, budgets.keyByLayer());
             requireLayers(shape, budgets.valueByLayer());

@@ -1,5 +1,6 @@
 package io.sparrowkv.attention;
 
+import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.AtomicFile;
@@ -26,6 +27,7 @@ import tools.jackson.databind.node.ObjectNode;
  *   "dictionaries_fingerprint": "…",
  *   "refine": "pursuit:64",
  *   "coefficients": "4",
+ *   "residual_bits": 0,
  *   "bytes": 67.3,
  *   "layers": [{"key": 16, "value": 12}, …]
  * }
@@ -35,6 +37,7 @@ import tools.jackson.databind.node.ObjectNode;
  * @param dictionaries fingerprint of its dictionaries
  * @param refinement what is done to codes before they are kept
  * @param coefficients what their coefficients are kept as
+ * @param residualBits bits of each number of what the pairs leave of a vector
  * @param bytes coded bytes of a token and KV head, keys and values, mean of the layers
  * @param keys pairs of a key's code, by layer; {@link Budgets#DENSE} keeps keys as fp16
  * @param values pairs of a value's code, by layer
@@ -44,6 +47,7 @@ public record CacheProfile(
         String dictionaries,
         Refinement refinement,
         Coefficients coefficients,
+        int residualBits,
         double bytes,
         List<Integer> keys,
         List<Integer> values) {
@@ -81,6 +85,7 @@ public record CacheProfile(
                 fields.string("dictionaries_fingerprint"),
                 parsed(fields, "refine", Refinement::parse),
                 parsed(fields, "coefficients", Coefficients::parse),
+                fields.integer("residual_bits", 0, PairFormat.MOST_RESIDUAL_BITS),
                 fields.positiveNumber("bytes"),
                 keys,
                 values);
@@ -107,6 +112,7 @@ public record CacheProfile(
         root.put("dictionaries_fingerprint", dictionaries);
         root.put("refine", refinement.label());
         root.put("coefficients", coefficients.label());
+        root.put("residual_bits", residualBits);
         root.put("bytes", bytes);
         ArrayNode layers = root.putArray("layers");
         for (int layer = 0; layer < keys.size(); layer++) {
@@ -126,9 +132,12 @@ public record CacheProfile(
         return budgets;
     }
 
-    /** These options with the profile's budgets, refinement and coefficients. */
+    /** These options with the profile's budgets, refinement, coefficients and residuals. */
     public CacheOptions applyTo(CacheOptions options) {
-        return options.withBudgets(budgets()).withRefinement(refinement).withCoefficients(coefficients);
+        return options.withBudgets(budgets())
+                .withRefinement(refinement)
+                .withCoefficients(coefficients)
+                .withResidualBits(residualBits);
     }
 
     /**

@@ -69,7 +69,7 @@ final class ChunkAttention implements AutoCloseable {
         if (call.queriesPerHead <= FEW) {
             groups = Math.ceilDiv(call.queriesPerHead, width);
             headsOfTask = 1;
-            if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
+            if (call.rotatesKeys && call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
                 keys.dictionaries().forEach(this::slice);
                 headsOfTask = keys.dictionaries().size() == 1 ? kvHeads : 1;
             }

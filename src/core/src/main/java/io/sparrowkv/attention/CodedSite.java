@@ -1,6 +1,7 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.RotatedCodec;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RopeStage;
@@ -14,6 +15,7 @@ import io.sparrowkv.stream.CodeTarget;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The codes of one site of a sequence: full blocks in the store, each leased for as long as the sequence needs it, and the block
@@ -27,6 +29,8 @@ final class CodedSite implements KvSite, CodeTarget {
     private final BlockStore store;
     private final long sequence;
     private final MemorySegment open;
+    private final Optional<ResidualWriter> residuals;
+    private final Optional<RotatedCodec> residualCodec;
     private BlockLease[] leases = new BlockLease[FIRST_BLOCKS];
     private volatile MemorySegment[] bodies = new MemorySegment[FIRST_BLOCKS];
     private volatile StoredSequence stored;
@@ -34,18 +38,24 @@ final class CodedSite implements KvSite, CodeTarget {
     private int released;
     private volatile int tokens;
 
-    /** @param open the block being filled, {@link CodeBlockLayout#byteSize} bytes; sites that fill whole blocks may share it */
+    /**
+     * @param open the block being filled, {@link CodeBlockLayout#byteSize} bytes; sites that fill whole blocks may share it
+     * @param residuals where the layout keeps residuals
+     */
     CodedSite(
             CodeBlockLayout layout,
             List<Dictionary> dictionaries,
             BlockStore store,
             long sequence,
-            MemorySegment open) {
+            MemorySegment open,
+            Optional<ResidualWriter> residuals) {
         this.layout = layout;
         this.dictionaries = dictionaries;
         this.store = store;
         this.sequence = sequence;
         this.open = open;
+        this.residuals = residuals;
+        residualCodec = layout.keepsResidual() ? Optional.of(layout.residualCodec()) : Optional.empty();
     }
 
     /** Begins, empty, with a store's blocks, and keeps in it those that follow. They are leased by the sequence. */
@@ -65,6 +75,16 @@ final class CodedSite implements KvSite, CodeTarget {
 
     CodeBlockLayout layout() {
         return layout;
+    }
+
+    /** Whether the first {@code read} pairs of each code are all that is read of it; else the residual is too, and vectors are decoded. */
+    boolean readByPairs(int read) {
+        return !layout.keepsResidual() || read < layout.budget();
+    }
+
+    /** How residuals are kept. */
+    RotatedCodec residualCodec() {
+        return residualCodec.orElseThrow();
     }
 
     @Override
@@ -88,12 +108,17 @@ final class CodedSite implements KvSite, CodeTarget {
     }
 
     @Override
-    public void accept(CodeBatch codes, int firstToken, int count) {
+    public void accept(CodeBatch codes, MemorySegment vectors, int firstToken, int count) {
         for (int done = 0; done < count; ) {
             int token = (firstToken + done) % CodeBlockLayout.TOKENS;
             int part = Math.min(count - done, CodeBlockLayout.TOKENS - token);
             for (int head = 0; head < layout.kvHeads(); head++) {
                 layout.pack(codes, done * layout.kvHeads() + head, layout.kvHeads(), head, token, part, open);
+                if (residuals.isPresent()) {
+                    residuals
+                            .get()
+                            .write(layout, residualCodec(), dictionary(head), vectors, done, head, token, part, open);
+                }
             }
             done += part;
             if (token + part == CodeBlockLayout.TOKENS) {
@@ -140,6 +165,11 @@ final class CodedSite implements KvSite, CodeTarget {
     @Override
     public long indexBytes() {
         return layout.indexBytes();
+    }
+
+    @Override
+    public long residualBytes() {
+        return layout.residualBytes();
     }
 
     @Override

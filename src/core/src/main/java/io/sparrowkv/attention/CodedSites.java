@@ -11,6 +11,7 @@ import io.sparrowkv.store.BlockStore;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /** Sites whose vectors are coded over a model's dictionaries, but for those that the budgets leave as fp16. */
@@ -23,6 +24,7 @@ final class CodedSites implements KvSites {
     private final int largestBudget;
     private final PairFormat pairs;
     private MemorySegment scratch = MemorySegment.NULL;
+    private Optional<ResidualWriter> residuals = Optional.empty();
 
     CodedSites(AttentionShape shape, DictionarySet dictionaries, BlockStore store, CacheOptions options) {
         options.validate(shape, dictionaries);
@@ -54,7 +56,15 @@ final class CodedSites implements KvSites {
         boolean shared = byHead.stream().allMatch(dictionary -> dictionary == byHead.getFirst());
         MemorySegment open =
                 options.window() == 0 ? block(layout, arena) : scratch(arena).asSlice(0, layout.byteSize());
-        return new CodedSite(layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open);
+        return new CodedSite(
+                layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open, residuals(arena));
+    }
+
+    private Optional<ResidualWriter> residuals(Arena arena) {
+        if (residuals.isEmpty() && pairs.residualBits() > 0) {
+            residuals = Optional.of(new ResidualWriter(arena, shape.dHead(), largestBudget));
+        }
+        return residuals;
     }
 
     /** Sites that only ever take whole blocks fill the same scratch block, one after the other. */

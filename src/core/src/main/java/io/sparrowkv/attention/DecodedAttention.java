@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.Float16Codec;
+import io.sparrowkv.codec.RotatedCodec;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.Refinement;
@@ -176,6 +177,9 @@ public final class DecodedAttention {
                 List<ScalarPursuit.Code> codes = codes(dictionary, rows, tokens, stored);
                 for (int t = 0; t < tokens; t++) {
                     double[] vector = decode(dictionary, codes.get(t), read);
+                    if (options.residualBits() > 0 && read == stored) {
+                        addResidual(rows, t, vector);
+                    }
                     if (turns) {
                         turn(vector, t, 1);
                     }
@@ -184,6 +188,18 @@ public final class DecodedAttention {
             }
         }
         return decoded;
+    }
+
+    /** Adds what a quantizer keeps of a vector less what its code stands for. */
+    private void addResidual(MemorySegment rows, int row, double[] decoded) {
+        float[] residual = new float[decoded.length];
+        for (int d = 0; d < residual.length; d++) {
+            residual[d] = (float) (rows.getAtIndex(JAVA_FLOAT, (long) row * residual.length + d) - decoded[d]);
+        }
+        double[] kept = roundTrip(new RotatedCodec(residual.length, options.residualBits()), residual);
+        for (int d = 0; d < residual.length; d++) {
+            decoded[d] += kept[d];
+        }
     }
 
     private List<ScalarPursuit.Code> codes(Dictionary dictionary, MemorySegment rows, int tokens, int stored) {

@@ -26,6 +26,9 @@ sealed interface KvSite extends BatchTarget, AutoCloseable permits CodedSite, Qu
     /** Bytes of the atom indices in a block. */
     long indexBytes();
 
+    /** Bytes of the levels of residuals in a block. */
+    long residualBytes();
+
     /** Bytes of the scales in a block. */
     long scaleBytes();
 

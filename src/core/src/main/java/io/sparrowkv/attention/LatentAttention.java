@@ -11,7 +11,7 @@ import java.util.Arrays;
 /**
  * Attention of a few queries, as in generating a token: codes are used as they are. With z = W_dec · q, computed once, the score of a key
  * coded after RoPE is Σ c_k z[index_k] + q · b_dec; keys coded before RoPE are scored by {@link RotatedScores}. The weights of values are
- * summed by atom, and one product with W_dec ends it. Quantized keys and values are decoded a block at a time.
+ * summed by atom, and one product with W_dec ends it. Quantized keys and values, and codes with residuals, are decoded a block at a time.
  *
  * <p>A task is some queries of one or several KV heads over a part of their blocks; {@link PartialOutputs} puts the parts together.
  */
@@ -103,14 +103,14 @@ final class LatentAttention {
         for (int n = 0; n < headCount; n++) {
             heads[n].latentSums.fill((byte) 0);
         }
-        if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
+        if (call.rotatesKeys && call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
             attendRotated(call, keys, keyAtoms, firstHead, headCount, begin, end);
         } else {
             for (int n = 0; n < headCount; n++) {
                 attendLatent(call, firstHead + n, heads[n], begin, end);
             }
         }
-        if (call.values instanceof CodedSite values) {
+        if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
             for (int n = 0; n < headCount; n++) {
                 projectSums(values.dictionary(firstHead + n), heads[n]);
             }
@@ -161,12 +161,12 @@ final class LatentAttention {
     }
 
     private void attendLatent(AttentionCall call, int kvHead, Head head, int begin, int end) {
-        if (call.keys instanceof CodedSite keys) {
+        if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
             projectQueries(keys.dictionary(kvHead), head);
         }
         for (int block = begin; block < end; block++) {
             int count = head.panel.tokensOfBlock(block, call.sinks);
-            if (call.keys instanceof CodedSite keys) {
+            if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
                 codes.read(keys.layout(), keys.body(block), kvHead, count, width * Float.BYTES);
                 kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
             } else {
@@ -208,7 +208,7 @@ final class LatentAttention {
             rescale(head);
             Lanes.scale(head.latentSums, (int) (head.latentSums.byteSize() / Float.BYTES), head.panel.factors());
         }
-        if (call.values instanceof CodedSite values) {
+        if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
             codes.read(values.layout(), values.body(block), kvHead, count, width * Float.BYTES);
             kernels.accumulate(codes, call.readValue, count, blockScores, at, head.latentSums);
         } else {

@@ -105,6 +105,11 @@ final class QuantizedSite implements KvSite, VectorTarget {
     }
 
     @Override
+    public long residualBytes() {
+        return 0;
+    }
+
+    @Override
     public long scaleBytes() {
         return (long) kvHeads * TOKENS * codec.scaleBytes();
     }

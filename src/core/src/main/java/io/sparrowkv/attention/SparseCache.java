@@ -162,7 +162,7 @@ public final class SparseCache implements AutoCloseable {
         if (stored != null || layers[0].length > 0) {
             throw new IllegalStateException("the cache is not empty");
         }
-        PairFormat pairs = PairFormat.of(options.coefficients(), mostLatents);
+        PairFormat pairs = PairFormat.of(options.coefficients(), options.residualBits(), mostLatents);
         if (!profile.equals(
                 options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents(), pairs))) {
             throw new IllegalArgumentException("a store of " + profile + " for a cache of " + options);
@@ -269,9 +269,11 @@ public final class SparseCache implements AutoCloseable {
                 vectors,
                 keys.indices(),
                 keys.coefficients(),
+                keys.residuals(),
                 keys.scales(),
                 values.indices(),
                 values.coefficients(),
+                values.residuals(),
                 values.scales(),
                 window,
                 sinks,
@@ -442,8 +444,12 @@ public final class SparseCache implements AutoCloseable {
 
     private CacheBytes.Codes codeBytes(KvSite site) {
         long blocks = heldBlocks(site);
-        long coefficients = site.blockBytes() - site.indexBytes() - site.scaleBytes();
-        return new CacheBytes.Codes(blocks * site.indexBytes(), blocks * coefficients, blocks * site.scaleBytes());
+        long others = site.indexBytes() + site.residualBytes() + site.scaleBytes();
+        return new CacheBytes.Codes(
+                blocks * site.indexBytes(),
+                blocks * (site.blockBytes() - others),
+                blocks * site.residualBytes(),
+                blocks * site.scaleBytes());
     }
 
     /** Full blocks, and with window 0 the one that is being filled and already read. */

@@ -38,6 +38,7 @@ import java.lang.foreign.MemorySegment;
  * 0                            bits [budget], the first    pairs: the index in the n lower bits, the level of the coefficient
  *                              lowest, n + c each          in the c higher ones
  * ⌈budget · (n + c) / 8⌉       IEEE 754 binary16           scale
+ * then                         as {@link RotatedCodec}     residual, if it is kept: the vector less what all its pairs stand for
  * </pre>
  *
  * <p>Rows follow each other without gaps, {@link #rowBytes} apart, and the block is padded with zeros to a multiple of
@@ -72,6 +73,9 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
     private static final short INFINITY = 0x7C00;
 
     public CodeBlockLayout {
+        if (pairs.residualBits() > 0 && dHead % Byte.SIZE != 0) {
+            throw new InvalidInputException("residuals pack eight numbers at a time; d_head is " + dHead);
+        }
         if (site.head() != Site.ALL_HEADS || kvHeads < 1 || dHead < 1 || budget < 1 || budget > pairs.mostLatents()) {
             throw new IllegalArgumentException(
                     "site %s, kvHeads %d, dHead %d, budget %d, %s".formatted(site, kvHeads, dHead, budget, pairs));
@@ -94,9 +98,30 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         return (long) rows() * budget * pairs.indexBits() / Byte.SIZE;
     }
 
-    /** Bytes of the scales. */
+    /** Bytes of the scales, those of residuals too. */
     public long scaleBytes() {
-        return pairs.packed() ? (long) rows() * Short.BYTES : 0;
+        int scales = (pairs.packed() ? 1 : 0) + (keepsResidual() ? 1 : 0);
+        return (long) rows() * scales * Short.BYTES;
+    }
+
+    /** Bytes of the levels of residuals, without scales. */
+    public long residualBytes() {
+        return (long) rows() * dHead * pairs.residualBits() / Byte.SIZE;
+    }
+
+    /** Whether what the pairs leave of a vector is kept. */
+    public boolean keepsResidual() {
+        return pairs.residualBits() > 0;
+    }
+
+    /** How residuals are kept, at {@link #residualOffset} of each row. */
+    public RotatedCodec residualCodec() {
+        return new RotatedCodec(dHead, pairs.residualBits());
+    }
+
+    /** Offset in bytes of a residual from the beginning of its row. */
+    public int residualOffset() {
+        return packedPairBytes() + Short.BYTES;
     }
 
     /** Bytes of plain indices, and also of plain coefficients, without padding. */
@@ -111,7 +136,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
 
     /** Bytes of a packed row. */
     public int rowBytes() {
-        return packedPairBytes() + Short.BYTES;
+        return residualOffset() + (keepsResidual() ? Short.BYTES + dHead * pairs.residualBits() / Byte.SIZE : 0);
     }
 
     /** Bytes of a block. */
@@ -168,7 +193,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         return new CodeBlockLayout(site, kvHeads, dHead, budget);
     }
 
-    /** Writes the codes of a block as a block of {@link #plain} layout, their coefficients rounded to binary16. */
+    /** Writes the codes of a block, without residuals, as a block of {@link #plain} layout, their coefficients rounded to binary16. */
     public void toPlain(MemorySegment body, MemorySegment plainBody) {
         CodeBlockLayout plain = plain();
         Row values = new Row(budget);
@@ -180,7 +205,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         }
     }
 
-    /** Writes the codes of a block of {@link #plain} layout as a block of this one: what {@link #toPlain} was given, but for its rounding. */
+    /** Writes the codes of a block of {@link #plain} layout as a block of this one: what {@link #toPlain} was given, but for its rounding and residuals. */
     public void fromPlain(MemorySegment plainBody, MemorySegment body) {
         CodeBlockLayout plain = plain();
         Row values = new Row(budget);

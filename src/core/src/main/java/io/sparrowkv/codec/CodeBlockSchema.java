@@ -35,6 +35,9 @@ public final class CodeBlockSchema {
 
     public static final String COEFFICIENT_BITS = "sparrow.coefficient_bits";
 
+    /** Of packed pairs: bits of a number of the residual. */
+    public static final String RESIDUAL_BITS = "sparrow.residual_bits";
+
     private static final String PLAIN = "/io/sparrowkv/schemas/code-block.schema.json";
     private static final String PACKED = "/io/sparrowkv/schemas/packed-code-block.schema.json";
 
@@ -75,6 +78,7 @@ public final class CodeBlockSchema {
             metadata.put(
                     COEFFICIENT_BITS,
                     Integer.toString(layout.pairs().coefficients().bits()));
+            metadata.put(RESIDUAL_BITS, Integer.toString(layout.pairs().residualBits()));
         }
         List<Field> fields = (layout.pairs().packed() ? packedContract() : contract())
                 .getFields().stream()

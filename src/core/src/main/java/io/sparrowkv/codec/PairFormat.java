@@ -6,19 +6,24 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * What a pair takes in a block: the bits of its atom's index, and the form of its coefficient.
+ * What a code takes in a block: the bits of an atom's index, the form of a coefficient, and the bits of what the pairs leave.
  *
  * @param indexBits 16 beside binary16 coefficients, which keeps both plain Arrow types; else {@value #LEAST_INDEX_BITS} to 16
  * @param coefficients form of the coefficients
+ * @param residualBits bits of each number of the residual, the vector less what its pairs stand for, in the form of {@link RotatedCodec};
+ *     0 where it is not kept, as always beside binary16 coefficients
  */
-public record PairFormat(int indexBits, Coefficients coefficients) {
+public record PairFormat(int indexBits, Coefficients coefficients, int residualBits) {
     /** Fewest bits of an index. */
     public static final int LEAST_INDEX_BITS = 8;
 
     /** An index and a binary16, each by itself. */
-    public static final PairFormat PLAIN = new PairFormat(Short.SIZE, Coefficients.FP16);
+    public static final PairFormat PLAIN = new PairFormat(Short.SIZE, Coefficients.FP16, 0);
 
-    private static final Pattern FORM = Pattern.compile("(\\d{1,2})\\+([468])");
+    /** Most bits of a number of the residual. */
+    public static final int MOST_RESIDUAL_BITS = 4;
+
+    private static final Pattern FORM = Pattern.compile("(\\d{1,2})\\+([468])(?:\\+residual:([1-4]))?");
 
     public PairFormat {
         boolean fits = coefficients.scaled()
@@ -28,12 +33,18 @@ public record PairFormat(int indexBits, Coefficients coefficients) {
             throw new InvalidInputException("pairs of a %d-bit index and %s coefficients; choose an index of %s"
                     .formatted(indexBits, coefficients.label(), coefficients.scaled() ? "8 to 16 bits" : "16 bits"));
         }
+        if (residualBits < 0 || residualBits > (coefficients.scaled() ? MOST_RESIDUAL_BITS : 0)) {
+            throw new InvalidInputException(
+                    "a residual of %d bits beside %s coefficients; choose 0 to %d bits, and coefficients of 8, 6 or 4 bits beside them"
+                            .formatted(residualBits, coefficients.label(), MOST_RESIDUAL_BITS));
+        }
     }
 
     /** The narrowest pairs that name any of {@code latents} atoms. */
-    public static PairFormat of(Coefficients coefficients, int latents) {
+    public static PairFormat of(Coefficients coefficients, int residualBits, int latents) {
         int bits = Integer.SIZE - Integer.numberOfLeadingZeros(latents - 1);
-        return coefficients.scaled() ? new PairFormat(Math.max(LEAST_INDEX_BITS, bits), coefficients) : PLAIN;
+        return new PairFormat(
+                coefficients.scaled() ? Math.max(LEAST_INDEX_BITS, bits) : Short.SIZE, coefficients, residualBits);
     }
 
     /**
@@ -47,12 +58,13 @@ public record PairFormat(int indexBits, Coefficients coefficients) {
             throw new InvalidInputException("'" + text
                     + "' is no format of pairs; one is written as the bits of index and coefficient, such as 12+4");
         }
-        return new PairFormat(Integer.parseInt(matcher.group(1)), Coefficients.parse(matcher.group(2)));
+        int residualBits = matcher.group(3) == null ? 0 : Integer.parseInt(matcher.group(3));
+        return new PairFormat(Integer.parseInt(matcher.group(1)), Coefficients.parse(matcher.group(2)), residualBits);
     }
 
-    /** Bits of index and coefficient, such as {@code 12+4}; a binary16 counts as 16. */
+    /** Bits of index and coefficient, such as {@code 12+4}, or {@code 12+4+residual:1}; a binary16 counts as 16. */
     public String label() {
-        return indexBits + "+" + coefficients.bits();
+        return indexBits + "+" + coefficients.bits() + (residualBits == 0 ? "" : "+residual:" + residualBits);
     }
 
     /** Whether a row of a block is a run of bits, rather than two rows of whole numbers. */
@@ -60,7 +72,7 @@ public record PairFormat(int indexBits, Coefficients coefficients) {
         return coefficients.scaled();
     }
 
-    /** Bits of a pair, its share of the scale apart. */
+    /** Bits of a pair, without its share of scale and residual. */
     public int bits() {
         return indexBits + coefficients.bits();
     }

@@ -1,11 +1,15 @@
 package io.sparrowkv.codec;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 import io.sparrowkv.io.InvalidInputException;
 import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorSpecies;
 
 /**
  * {@code rotated-1} to {@code rotated-4}: a random rotation makes the numbers of any vector nearly Gaussian, and a scalar quantizer
@@ -21,6 +25,7 @@ import java.util.SplittableRandom;
  * divides dHead; a vector is scale · rotation⁻¹(levels). The scale is the one that leaves the least squared error for the levels.
  */
 public final class RotatedCodec implements VectorCodec {
+    private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final long SEED = 0x5EED_0F51_6E5L;
 
     /** Positive levels for the unit Gaussian by bits, from the lowest (Max, 1960, table I); negative ones mirror them. */
@@ -99,7 +104,7 @@ public final class RotatedCodec implements VectorCodec {
             square += (double) vector[d] * vector[d];
             vector[d] *= signs[d];
         }
-        transform(vector);
+        Hadamard.transform(vector, run);
         float inverse = square == 0 ? 0 : (float) (Math.sqrt(dHead) / Math.sqrt(square));
         double along = 0;
         double levelSquare = 0;
@@ -130,6 +135,30 @@ public final class RotatedCodec implements VectorCodec {
     @Override
     public void decode(MemorySegment bytes, long offset, float[] vector) {
         float scale = Float.float16ToFloat(bytes.get(JAVA_SHORT_UNALIGNED, offset));
+        if (bits == 1 && dHead % Long.SIZE == 0) {
+            readSigns(bytes, offset + Short.BYTES, scale, vector);
+        } else {
+            readLevels(bytes, offset, scale, vector);
+        }
+        Hadamard.transform(vector, run);
+        for (int d = 0; d < dHead; d++) {
+            vector[d] *= signs[d];
+        }
+    }
+
+    /** Levels of a single bit, a vector of them at a time. */
+    private void readSigns(MemorySegment bytes, long offset, float scale, float[] vector) {
+        FloatVector low = FloatVector.broadcast(FLOATS, scale * levels[0]);
+        FloatVector high = FloatVector.broadcast(FLOATS, scale * levels[1]);
+        for (int first = 0; first < dHead; first += Long.SIZE) {
+            long word = bytes.get(JAVA_LONG_UNALIGNED, offset + first / Byte.SIZE);
+            for (int d = 0; d < Long.SIZE; d += FLOATS.length()) {
+                low.blend(high, VectorMask.fromLong(FLOATS, word >>> d)).intoArray(vector, first + d);
+            }
+        }
+    }
+
+    private void readLevels(MemorySegment bytes, long offset, float scale, float[] vector) {
         int mask = (1 << bits) - 1;
         for (int first = 0; first < dHead; first += Byte.SIZE) {
             long packed = 0;
@@ -139,24 +168,6 @@ public final class RotatedCodec implements VectorCodec {
             }
             for (int i = 0; i < Byte.SIZE; i++) {
                 vector[first + i] = scale * levels[(int) (packed >> i * bits) & mask];
-            }
-        }
-        transform(vector);
-        for (int d = 0; d < dHead; d++) {
-            vector[d] *= signs[d];
-        }
-    }
-
-    /** The Hadamard transform of each run, unnormalised: √run times its own inverse. */
-    private void transform(float[] vector) {
-        for (int half = 1; half < run; half *= 2) {
-            for (int first = 0; first < dHead; first += 2 * half) {
-                for (int i = first; i < first + half; i++) {
-                    float a = vector[i];
-                    float b = vector[i + half];
-                    vector[i] = a + b;
-                    vector[i + half] = a - b;
-                }
             }
         }
     }

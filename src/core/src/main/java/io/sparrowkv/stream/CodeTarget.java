@@ -2,6 +2,7 @@ package io.sparrowkv.stream;
 
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 
 /** Where the codes of one site go. */
@@ -16,7 +17,8 @@ public interface CodeTarget extends BatchTarget {
      * Takes the codes of consecutive tokens.
      *
      * @param codes {@code [tokens, kvHeads]} rows
+     * @param vectors what they are the codes of, fp32 {@code [tokens, kvHeads, dHead]}, valid during the call only
      * @param firstToken the first token, counted from the site's first coded one
      */
-    void accept(CodeBatch codes, int firstToken, int tokens);
+    void accept(CodeBatch codes, MemorySegment vectors, int firstToken, int tokens);
 }

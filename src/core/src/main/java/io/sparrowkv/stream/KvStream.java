@@ -180,7 +180,7 @@ public final class KvStream implements AutoCloseable {
             for (VectorBatch batch = next(null); batch != null; batch = next(batch)) {
                 if (batch.target instanceof CodeTarget target) {
                     encode(batch, target);
-                    target.accept(codes, batch.firstToken, batch.tokens);
+                    target.accept(codes, batch.vectors(), batch.firstToken, batch.tokens);
                 } else if (batch.target instanceof VectorTarget target) {
                     target.accept(batch.vectors(), batch.firstToken, batch.tokens);
                 }

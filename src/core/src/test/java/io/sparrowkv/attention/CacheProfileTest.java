@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class CacheProfileTest {
     private static final CacheProfile PROFILE = new CacheProfile(
-            "aa", "bb", Refinement.pursuit(64), Coefficients.BITS_6, 67.25, List.of(16, 0, 8), List.of(12, 24, 1));
+            "aa", "bb", Refinement.pursuit(64), Coefficients.BITS_6, 1, 67.25, List.of(16, 0, 8), List.of(12, 24, 1));
 
     @TempDir
     private Path folder;
@@ -34,6 +34,7 @@ class CacheProfileTest {
         CacheOptions options = PROFILE.applyTo(CacheOptions.defaults());
         assertThat(options.refinement()).isEqualTo(Refinement.pursuit(64));
         assertThat(options.coefficients()).isEqualTo(Coefficients.BITS_6);
+        assertThat(options.residualBits()).isEqualTo(1);
         for (int layer = 0; layer < 3; layer++) {
             for (Budgets budgets : List.of(options.read(), options.stored())) {
                 assertThat(budgets.of(layer, VectorKind.KEY))

@@ -256,6 +256,39 @@ class SparseCacheTest {
                 .matchesOracle(chunk);
     }
 
+    @ParameterizedTest(name = "{0} residual bits, {1}, window {2}, {3}, d={4}, chunk {5}")
+    @CsvSource({
+        "1, none, 64, POST, 128, 250",
+        "1, none, 64, PRE, 128, 1",
+        "1, pursuit:20, 64, PRE, 64, 100",
+        "2, none, 0, POST, 24, 63",
+        "3, none, 10, PRE, 80, 90",
+        "4, refit, 64, PRE, 16, 200",
+        "1, none, 0, PRE, 32, 50"
+    })
+    void readsWhatThePairsLeaveToo(int bits, String refinement, int window, RopeStage rope, int dHead, int chunk) {
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(5, 9))
+                .withRefinement(Refinement.parse(refinement))
+                .withCoefficients(Coefficients.BITS_4)
+                .withResidualBits(bits);
+        Scene scene = Scene.of(AttentionShape.of(1, 4, 2, dHead), options, 220).rope(rope);
+        scene.matchesOracle(chunk);
+        scene.byHead().matchesOracle(70, 1);
+    }
+
+    @Test
+    void aSmallerBudgetLeavesTheResidualOut() {
+        CacheOptions options = options(10, 4)
+                .withBudgets(Budgets.of(3, 8), Budgets.of(5, 8))
+                .withCoefficients(Coefficients.BITS_6)
+                .withResidualBits(1);
+        Scene.of(AttentionShape.of(2, 4, 2, 24), options, 250).matchesOracle(250);
+        Scene.of(AttentionShape.of(2, 4, 2, 24), options, 250)
+                .rope(RopeStage.PRE)
+                .matchesOracle(130, 1);
+    }
+
     @Test
     void layersMayHaveBudgetsOfTheirOwn() {
         Budgets budgets = Budgets.of(4, 8).with(0, VectorKind.KEY, 20).with(1, VectorKind.VALUE, 33);
@@ -299,6 +332,8 @@ class SparseCacheTest {
         assertRefused(shape, good.withBudgets(Budgets.of(8, 16).with(2, VectorKind.KEY, 4)), "layer", "2");
         assertRefused(shape, good.withWindow(-1), "--window", "-1");
         assertRefused(shape, good.withSinks(-2), "--sinks", "-2");
+        assertRefused(shape, good.withResidualBits(1), "residual", "1", "fp16", "4");
+        assertRefused(shape, good.withCoefficients(Coefficients.BITS_4).withResidualBits(5), "residual", "5", "4");
         assertRefused(AttentionShape.of(3, 4, 2, 16), good, "layer.02.key");
         assertRefused(AttentionShape.of(2, 4, 2, 24), good, "16", "24");
     }
@@ -373,6 +408,7 @@ class SparseCacheTest {
             assertThat(bytes.keyScales()).isEqualTo(vectors * 2);
             assertThat(bytes.valueIndices()).isEqualTo(vectors * 16 * 12 / 8);
             assertThat(bytes.valueScales()).isEqualTo(vectors * 2);
+            assertThat(bytes.residuals()).isZero();
         }
     }
 
@@ -456,7 +492,7 @@ class SparseCacheTest {
 
     private static CacheOptions options(int window, int sinks) {
         return new CacheOptions(
-                window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE, Coefficients.FP16);
+                window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE, Coefficients.FP16, 0);
     }
 
     private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {

@@ -102,7 +102,7 @@ class CodeBlockTest {
 
     @Test
     void theContractOfPackedPairsIsTheSchemaOfTheBlockItDescribes() {
-        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 128, 16, PairFormat.of(Coefficients.BITS_4, 4096));
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 128, 16, PairFormat.of(Coefficients.BITS_4, 0, 4096));
         assertThat(CodeBlockSchema.of(layout)).isEqualTo(CodeBlockSchema.packedContract());
     }
 
@@ -124,7 +124,7 @@ class CodeBlockTest {
     })
     void packedCodesComeBackWithinHalfAStepAndByTheBitsOfTheFormat(int budget, int latents, int dHead, String bits) {
         Coefficients form = Coefficients.parse(bits);
-        CodeBlockLayout layout = new CodeBlockLayout(SITE, 3, dHead, budget, PairFormat.of(form, latents));
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 3, dHead, budget, PairFormat.of(form, 0, latents));
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = signed(64 * 3, budget, latents)) {
             MemorySegment body = pack(layout, codes, arena);
@@ -151,8 +151,8 @@ class CodeBlockTest {
             value = Coefficients.class,
             names = {"BITS_4", "BITS_6", "BITS_8"})
     void theFirstPairsOfAPackedRowAreTheCodeAtASmallerBudget(Coefficients form) {
-        CodeBlockLayout large = new CodeBlockLayout(SITE, 1, 64, 24, PairFormat.of(form, 1000));
-        CodeBlockLayout small = new CodeBlockLayout(SITE, 1, 64, 9, PairFormat.of(form, 1000));
+        CodeBlockLayout large = new CodeBlockLayout(SITE, 1, 64, 24, PairFormat.of(form, 0, 1000));
+        CodeBlockLayout small = new CodeBlockLayout(SITE, 1, 64, 9, PairFormat.of(form, 0, 1000));
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = random(64, 24, 1000)) {
             MemorySegment all = pack(large, codes, arena);
@@ -169,7 +169,7 @@ class CodeBlockTest {
 
     @Test
     void packedRowsAreAnArrowRecordBatch() {
-        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 5, PairFormat.of(Coefficients.BITS_6, 4096));
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 5, PairFormat.of(Coefficients.BITS_6, 0, 4096));
         BlockKey key = new BlockKey(9, SITE);
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = random(64 * 2, 5, 4096);
@@ -193,7 +193,7 @@ class CodeBlockTest {
             value = Coefficients.class,
             names = {"BITS_4", "BITS_6", "BITS_8"})
     void packedCodesSurviveTheirPlainForm(Coefficients form) {
-        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 16, PairFormat.of(form, 3000));
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 16, PairFormat.of(form, 0, 3000));
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = signed(64 * 2, 16, 3000)) {
             MemorySegment body = pack(layout, codes, arena);
@@ -206,8 +206,19 @@ class CodeBlockTest {
     }
 
     @Test
+    void aResidualLiesBehindTheScaleOfItsRow() {
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 128, 7, PairFormat.of(Coefficients.BITS_4, 1, 4096));
+        assertThat(layout.rowBytes()).isEqualTo(7 * 2 + 2 + 2 + 128 / 8);
+        assertThat(layout.residualOffset()).isEqualTo(7 * 2 + 2);
+        assertThat(layout.byteSize()).isEqualTo(128L * layout.rowBytes());
+        assertThat(layout.indexBytes()).isEqualTo(128 * 7 * 12 / 8);
+        assertThat(layout.scaleBytes()).isEqualTo(128 * 4);
+        assertThat(layout.residualBytes()).isEqualTo(128 * 128 / 8);
+    }
+
+    @Test
     void codesThatAreAllZeroStayZero() {
-        CodeBlockLayout layout = new CodeBlockLayout(SITE, 1, 24, 3, PairFormat.of(Coefficients.BITS_4, 100));
+        CodeBlockLayout layout = new CodeBlockLayout(SITE, 1, 24, 3, PairFormat.of(Coefficients.BITS_4, 0, 100));
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = CodeBatch.allocate(64, 3)) {
             codes.shape(64, 3);
@@ -220,11 +231,17 @@ class CodeBlockTest {
 
     @Test
     void theFormatFieldIsReadBackAndADamagedOneIsNamed() {
-        for (String text : List.of("sparse/1", "sparse/1 12+4", "sparse/1 16+8 refit", "sparse/1 pursuit:64")) {
+        for (String text : List.of(
+                "sparse/1",
+                "sparse/1 12+4",
+                "sparse/1 16+8 refit",
+                "sparse/1 12+4+residual:1 pursuit:64",
+                "sparse/1 pursuit:64")) {
             assertThat(BlockCodec.parse(text).label()).isEqualTo(text);
         }
         refusedCodec("sparse/9", "9", "1");
         refusedCodec("sparse/1 12+5", "12+5");
+        refusedCodec("sparse/1 12+4+residual:5", "residual:5");
         refusedCodec("sparse/1 17+4", "17", "16");
         refusedCodec("sparse/1 7+4", "7", "8");
         refusedCodec("sparse/1 12+4 chase:3", "chase:3", "pursuit");

@@ -60,7 +60,7 @@ class KvStreamTest {
         }
 
         @Override
-        public void accept(CodeBatch codes, int firstToken, int count) {
+        public void accept(CodeBatch codes, MemorySegment vectors, int firstToken, int count) {
             try {
                 gate.await();
             } catch (InterruptedException e) {

@@ -2,6 +2,7 @@ package io.sparrowkv.store.chronicle;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.io.AtomicFile;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.io.IOException;
@@ -103,10 +104,15 @@ public final class StoreExport implements AutoCloseable {
     /**
      * Exports a whole store. The file appears when it is complete. Damaged parts are dropped from the store, and are not in the file.
      *
-     * @throws io.sparrowkv.io.InvalidInputException when the file cannot be written
+     * @throws InvalidInputException when the file cannot be written, or the store keeps residuals
      */
     public static Result write(ChronicleBlockStore store, Path file, Form form, Compression compression)
             throws IOException {
+        if (store.manifest().profile().layout(0, VectorKind.KEY).keepsResidual()) {
+            throw new InvalidInputException(
+                    "%s: keeps residuals, which the export format has no columns for; copy the folder of the store instead"
+                            .formatted(store.folder()));
+        }
         try (AtomicFile target = AtomicFile.create(file)) {
             Result result;
             try (StoreExport export = new StoreExport(store, target.channel(), form, compression)) {
