@@ -15,4 +15,9 @@ record KernelFamily(String label, boolean halves, IntFunction<KernelPair> pair) 
 
     /** {@link GpuKernels}. */
     static final KernelFamily GPU = new KernelFamily("kernels for GPUs", true, GpuKernelPair::new);
+
+    /** The kernels for a device. */
+    static KernelFamily of(Device device) {
+        return device.cpu() ? CPU : GPU;
+    }
 }

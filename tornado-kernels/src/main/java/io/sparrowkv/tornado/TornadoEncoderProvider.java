@@ -1,11 +1,21 @@
 package io.sparrowkv.tornado;
 
+import io.sparrowkv.encode.EncodeThroughput;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderDevice;
 import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.EncoderUnavailableException;
+import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.RandomDictionaries;
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Offers the devices that TornadoVM reaches, as {@code tornado}, {@code tornado:opencl} or {@code tornado:opencl:0}. Each start tests the
@@ -13,6 +23,14 @@ import java.util.Optional;
  */
 public final class TornadoEncoderProvider implements EncoderProvider {
     static final String NAME = "tornado";
+
+    private static final Logger LOG = LoggerFactory.getLogger(TornadoEncoderProvider.class);
+
+    private static final int MEASURED_WIDTH = 128;
+    private static final int MEASURED_LATENTS = 4096;
+    private static final int MEASURED_BUDGET = 16;
+    private static final int MEASURED_ROWS = 2048;
+    private static final Duration MEASURED_TIME = Duration.ofMillis(200);
 
     private static final String MODULE = "tornado.runtime";
     private static final String RECOVERY = "tornado.recover.bailout";
@@ -59,8 +77,62 @@ public final class TornadoEncoderProvider implements EncoderProvider {
 
     @Override
     public EncoderBackend start(String device, int threads) {
-        Device chosen = Device.choose(device);
-        return tested(new TornadoBackend(chosen, chosen.cpu() ? KernelFamily.CPU : KernelFamily.GPU, threads));
+        if (!device.isEmpty()) {
+            return started(Device.choose(device), threads);
+        }
+        List<Device> devices = devicesOrReason().devices();
+        // Of the GPUs if there are any, which come first.
+        List<Device> candidates = devices.stream()
+                .filter(candidate -> candidate.cpu() == devices.getFirst().cpu())
+                .toList();
+        if (candidates.size() == 1) {
+            return started(candidates.getFirst(), threads);
+        }
+        return fastest(candidates.stream()
+                .<Supplier<TornadoBackend>>map(candidate -> () -> started(candidate, threads))
+                .toList());
+    }
+
+    private static TornadoBackend started(Device device, int threads) {
+        return tested(new TornadoBackend(device, KernelFamily.of(device), threads));
+    }
+
+    /**
+     * The fastest of those that start, by a short measurement; the others are closed.
+     *
+     * @throws EncoderUnavailableException when none does
+     */
+    static TornadoBackend fastest(List<Supplier<TornadoBackend>> starts) {
+        TornadoBackend best = null;
+        double bestRate = 0;
+        EncoderUnavailableException last = null;
+        try (Dictionary dictionary = RandomDictionaries.dictionary(
+                Site.of(0, VectorKind.VALUE), RopeStage.PRE, MEASURED_WIDTH, MEASURED_LATENTS, 1)) {
+            for (Supplier<TornadoBackend> start : starts) {
+                try {
+                    TornadoBackend backend = start.get();
+                    double rate = EncodeThroughput.measure(
+                                    backend, dictionary, MEASURED_BUDGET, MEASURED_ROWS, MEASURED_TIME, 2)
+                            .vectorsPerSecond();
+                    LOG.info("{} encodes {} vectors a second", backend.name(), Math.round(rate));
+                    TornadoBackend slower = rate > bestRate ? best : backend;
+                    if (rate > bestRate) {
+                        best = backend;
+                        bestRate = rate;
+                    }
+                    if (slower != null) {
+                        slower.close();
+                    }
+                } catch (EncoderUnavailableException e) {
+                    LOG.warn("passed over: {}", e.getMessage());
+                    last = e;
+                }
+            }
+        }
+        if (best == null) {
+            throw last;
+        }
+        return best;
     }
 
     /** Hands the backend on when it passes its self-test, and closes it otherwise. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.CodeReader;
 import io.sparrowkv.attention.CodeReaderCheck;
@@ -21,7 +22,6 @@ import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
-import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.ArrowBlockStore;
 import java.lang.foreign.Arena;
@@ -55,10 +55,9 @@ class CodeReaderTest {
     @CsvSource({
         "1, 1, 2, 1, 1, 1, 1, 1, 0, false",
         "6, 2, 24, 100, 64, 5, 9, 130, 3, true",
-        "8, 8, 80, 333, 1000, 16, 8, 700, 0, false",
         "14, 2, 64, 4096, 4096, 8, 16, 1000, 700, false",
         "4, 4, 16, 32768, 65536, 64, 64, 65, 64, true",
-        "4, 1, 256, 2048, 2049, 8, 16, 200, 7, false",
+        "4, 1, 256, 2048, 2049, 16, 8, 200, 7, false",
     })
     void resultsAreTheDefinitions(
             int heads,
@@ -212,21 +211,7 @@ class CodeReaderTest {
 
     private static CodedLayer layer(
             DictionarySet set, AttentionShape shape, int keyBudget, int valueBudget, int tokens) {
-        return new CodedLayer(
-                shape,
-                dictionaries(set, shape, VectorKind.KEY),
-                dictionaries(set, shape, VectorKind.VALUE),
-                new CodeBlockLayout(Site.of(0, VectorKind.KEY), shape.kvHeads(), shape.dHead(), keyBudget),
-                new CodeBlockLayout(Site.of(0, VectorKind.VALUE), shape.kvHeads(), shape.dHead(), valueBudget),
-                tokens);
-    }
-
-    private static List<Dictionary> dictionaries(DictionarySet set, AttentionShape shape, VectorKind kind) {
-        List<Dictionary> found = new ArrayList<>();
-        for (int head = 0; head < (set.shared(0, kind) ? 1 : shape.kvHeads()); head++) {
-            found.add(set.of(0, kind, head));
-        }
-        return found;
+        return CodedLayer.of(shape, set, 0, Budgets.of(keyBudget, valueBudget), tokens);
     }
 
     private static List<MemorySegment> encode(

@@ -2,10 +2,12 @@ package io.sparrowkv.tornado;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.CodeCheck;
 import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.EncoderUnavailableException;
 import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.encode.TopKEncoderContract;
@@ -16,6 +18,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -109,5 +112,29 @@ class TornadoEncoderTest extends TopKEncoderContract {
         try (EncoderBackend backend = Encoders.start(device.encoder(), 1)) {
             assertThat(backend.name()).isEqualTo(device.encoder());
         }
+    }
+
+    @Test
+    void ofSeveralTheFastestThatPassesIsTaken() {
+        Device device = Device.all().getLast();
+        List<TornadoBackend> started = new ArrayList<>();
+        List<Supplier<TornadoBackend>> starts = new ArrayList<>();
+        starts.add(() -> {
+            throw new EncoderUnavailableException("out of order");
+        });
+        // On a CPU its own kernels are many times faster than a GPU's.
+        for (KernelFamily family : List.of(KernelFamily.GPU, KernelFamily.CPU, KernelFamily.GPU)) {
+            starts.add(() -> {
+                started.add(new TornadoBackend(device, family, 1));
+                return started.getLast();
+            });
+        }
+        assumeTrue(device.cpu(), "no CPU to tell the kernels apart on");
+        try (TornadoBackend fastest = TornadoEncoderProvider.fastest(starts)) {
+            assertThat(fastest).isSameAs(started.get(1));
+        }
+        assertThatThrownBy(() -> TornadoEncoderProvider.fastest(starts.subList(0, 1)))
+                .isInstanceOf(EncoderUnavailableException.class)
+                .hasMessage("out of order");
     }
 }

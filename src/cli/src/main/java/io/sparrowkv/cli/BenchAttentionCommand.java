@@ -4,6 +4,9 @@ import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.AttentionThroughput;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.CodeReaderCheck;
+import io.sparrowkv.attention.CodeReaders;
+import io.sparrowkv.attention.ReaderThroughput;
 import io.sparrowkv.attention.RotaryEmbedding;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
@@ -64,6 +67,15 @@ final class BenchAttentionCommand implements Runnable {
             description = "Encoder (default: auto).")
     private String encoder;
 
+    @Option(
+            names = "--reader",
+            paramLabel = "NAME",
+            description = {
+                "Measure a device's reading of the same codes too, such as tornado or tornado:opencl:0;",
+                "it reads codes alone, of keys after RoPE, beside a cache that has a window and sinks."
+            })
+    private String reader = "";
+
     @Mixin
     private ThreadArguments threads;
 
@@ -85,7 +97,14 @@ final class BenchAttentionCommand implements Runnable {
         CacheOptions options = budgets.options(threads.count());
         AttentionShape shape = AttentionShape.of(1, heads, kvHeads, dHead);
         RotaryEmbedding rotary = RotaryEmbedding.plain(dHead, ROPE_THETA);
+        if (!reader.isEmpty()) {
+            CodeReaders.require(reader);
+            if (rope != RopeStage.POST) {
+                throw new InvalidInputException("--reader " + reader + ": reads keys after RoPE; use --rope post");
+            }
+        }
         List<AttentionThroughput> results = new ArrayList<>();
+        List<ReaderThroughput> readers = new ArrayList<>();
         double difference;
         try (EncoderBackend backend = Encoders.start(encoder, threads.count());
                 DictionarySet dictionaries = RandomDictionaries.set(1, 0, rope, dHead, latents, latents, seed)) {
@@ -104,6 +123,10 @@ final class BenchAttentionCommand implements Runnable {
                         vectors.time(),
                         MemoryNeed.available(),
                         seed));
+                if (!reader.isEmpty()) {
+                    readers.add(ReaderThroughput.measure(
+                            reader, shape, dictionaries, backend, options, tokens, vectors.time(), seed));
+                }
             }
         }
         output.emit(new Result(
@@ -116,7 +139,14 @@ final class BenchAttentionCommand implements Runnable {
                 rope.label(),
                 options,
                 difference,
-                results));
+                results,
+                readers));
+        for (ReaderThroughput found : readers) {
+            if (found.largestDifference() > CodeReaderCheck.TOLERANCE) {
+                throw new IllegalStateException(reader + " is off by " + Quantities.digits(found.largestDifference())
+                        + " from attention's definition: do not trust it");
+            }
+        }
         if (difference > AttentionCheck.TOLERANCE) {
             throw new IllegalStateException(
                     "attention is off by " + Quantities.digits(difference) + " from its definition: do not trust it");
@@ -138,7 +168,8 @@ final class BenchAttentionCommand implements Runnable {
             String rope,
             CacheOptions options,
             double largestDifference,
-            List<AttentionThroughput> contexts)
+            List<AttentionThroughput> contexts,
+            List<ReaderThroughput> readers)
             implements Report {
         @Override
         public void print(PrintWriter out) {
@@ -163,6 +194,22 @@ final class BenchAttentionCommand implements Runnable {
                         Quantities.rate(result.fillVectorsPerSecond(), "vectors"),
                         Quantities.bytes(bytes.total()),
                         Quantities.bytes(bytes.denseFp16()));
+            }
+            table.print(out);
+            if (!readers.isEmpty()) {
+                printReaders(out);
+            }
+        }
+
+        private void printReaders(PrintWriter out) {
+            out.printf("%ncodes alone, read by %s%n%n", readers.getFirst().reader());
+            TextTable table = TextTable.columns("context", "a token p50", "p99", "off by");
+            for (ReaderThroughput result : readers) {
+                table.row(
+                        Quantities.count(result.context()),
+                        Quantities.digits(result.p50Micros()) + " µs",
+                        Quantities.digits(result.p99Micros()) + " µs",
+                        String.format(Locale.ROOT, "%.1e", result.largestDifference()));
             }
             table.print(out);
         }

@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.encode.EncodeSoak;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.report.Quantities;
 import io.sparrowkv.report.Report;
@@ -11,6 +12,7 @@ import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import java.io.PrintWriter;
+import java.time.Duration;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -29,7 +31,7 @@ final class BenchSoakCommand implements Runnable {
     private static final int D_HEAD = 128;
     private static final int LATENTS = 4096;
     private static final int BUDGET = 16;
-    private static final int SECONDS_A_MINUTE = 60;
+    private static final int MOST_MINUTES = 24 * 60;
 
     /** Growth that says nothing: the C library's and the collector's own. */
     private static final long TOLERATED_BYTES = 32L << 20;
@@ -52,16 +54,15 @@ final class BenchSoakCommand implements Runnable {
 
     @Override
     public void run() {
+        if (!(minutes > 0 && minutes <= MOST_MINUTES)) {
+            throw new InvalidInputException("--minutes " + minutes + ": must be above 0, up to " + MOST_MINUTES);
+        }
+        Duration time = Duration.ofNanos((long) (minutes * Duration.ofMinutes(1).toNanos()));
         EncodeSoak soak;
         try (EncoderBackend backend = Encoders.start(encoder, threads.count());
                 DictionarySet set = RandomDictionaries.set(LAYERS, 0, RopeStage.PRE, D_HEAD, LATENTS, LATENTS, 1)) {
             soak = EncodeSoak.run(
-                    backend,
-                    set,
-                    BUDGET,
-                    Check.seconds(minutes * SECONDS_A_MINUTE),
-                    () -> MemoryNeed.resident().orElse(0L),
-                    2);
+                    backend, set, BUDGET, time, () -> MemoryNeed.resident().orElse(0L), 2);
         }
         output.emit(new Result("bench soak", D_HEAD, LATENTS, BUDGET, 2 * LAYERS, soak));
         if (soak.disagreement().isPresent()) {

@@ -45,8 +45,19 @@ record Bundle(Path home, List<Path> libraries, Optional<Path> tornadoVm, boolean
                     + "jdk.incubator.vector,jdk.internal.vm.ci,jdk.management,jdk.unsupported";
 
     /** Libraries of the model runtime, of the persistent store and of charts, by the start of their file names. */
-    private static final List<String> BEYOND_ENCODING =
-            List.of("pytorch-", "tokenizers-", "chronicle-", "jna-", "jnr-", "jffi-", "asm-", "javapoet-", "xchart-");
+    private static final List<String> BEYOND_ENCODING = List.of(
+            "pytorch-",
+            "tokenizers-",
+            "chronicle-",
+            "jna-",
+            "jnr-",
+            "jffi-",
+            "asm-",
+            "javapoet-",
+            "arrow-compression-",
+            "zstd-jni-",
+            "commons-compress-",
+            "xchart-");
 
     private static final List<String> KERNEL_FOLDERS =
             List.of("share/java/tornado", "share/java/graalJars", "lib", "etc");

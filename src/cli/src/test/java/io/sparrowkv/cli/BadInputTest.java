@@ -155,6 +155,12 @@ class BadInputTest {
         refused(message, arguments);
     }
 
+    @Test
+    void whatNoDeviceHereCanMeasure() {
+        refused("abacus cannot read codes", "bench", "attention", "--reader", "abacus");
+        refused("--minutes 0.0: must be", "bench", "soak", "--minutes", "0");
+    }
+
     private Path weights() {
         return model.resolve("model.safetensors");
     }

@@ -27,6 +27,16 @@ public final class CodeReaders {
      */
     public static CodeReader open(String name, CodedLayer layer) {
         int colon = name.indexOf(':');
+        return require(name).open(colon < 0 ? "" : name.substring(colon + 1), layer);
+    }
+
+    /**
+     * The provider of a name as {@link #open} takes it, ready to open.
+     *
+     * @throws InvalidInputException when no provider has that name, or it cannot read here
+     */
+    public static CodeReaderProvider require(String name) {
+        int colon = name.indexOf(':');
         String wanted = colon < 0 ? name : name.substring(0, colon);
         for (CodeReaderProvider provider : providers()) {
             if (wanted.equals(provider.name())) {
@@ -34,7 +44,7 @@ public final class CodeReaders {
                 if (reason.isPresent()) {
                     throw new InvalidInputException(name + " cannot read codes: " + reason.get());
                 }
-                return provider.open(colon < 0 ? "" : name.substring(colon + 1), layer);
+                return provider;
             }
         }
         String names = providers().stream().map(CodeReaderProvider::name).collect(Collectors.joining(", "));

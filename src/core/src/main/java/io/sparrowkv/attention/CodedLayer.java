@@ -2,8 +2,12 @@ package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The codes of one layer as a {@link CodeReader} takes them.
@@ -36,9 +40,38 @@ public record CodedLayer(
         }
     }
 
+    /**
+     * One layer of a cache.
+     *
+     * @param stored pairs of its codes
+     * @param tokens most tokens
+     */
+    public static CodedLayer of(
+            AttentionShape shape, DictionarySet dictionaries, int layer, Budgets stored, int tokens) {
+        return new CodedLayer(
+                shape,
+                byHead(shape, dictionaries, layer, VectorKind.KEY),
+                byHead(shape, dictionaries, layer, VectorKind.VALUE),
+                layout(shape, layer, VectorKind.KEY, stored),
+                layout(shape, layer, VectorKind.VALUE, stored),
+                tokens);
+    }
+
     /** Blocks that the tokens fill. */
     public int blocks() {
         return Math.ceilDiv(tokens, CodeBlockLayout.TOKENS);
+    }
+
+    private static List<Dictionary> byHead(
+            AttentionShape shape, DictionarySet dictionaries, int layer, VectorKind kind) {
+        return IntStream.range(0, shape.kvHeads())
+                .mapToObj(head -> dictionaries.of(layer, kind, head))
+                .distinct()
+                .toList();
+    }
+
+    private static CodeBlockLayout layout(AttentionShape shape, int layer, VectorKind kind, Budgets stored) {
+        return new CodeBlockLayout(Site.of(layer, kind), shape.kvHeads(), shape.dHead(), stored.of(layer, kind));
     }
 
     private static void requireFit(AttentionShape shape, List<Dictionary> dictionaries, CodeBlockLayout layout) {

@@ -88,9 +88,8 @@ public record EncodeSoak(
                 // As often few vectors as many.
                 int rows = 1 + random.nextInt(1 << random.nextInt(1, Integer.numberOfTrailingZeros(MOST_ROWS) + 1));
                 encoders.get(site).encode(vectors, rows, budget, codes);
-                batches++;
                 encoded += rows;
-                if (batches % CHECK_EVERY == 0) {
+                if (batches++ % CHECK_EVERY == 0) {
                     checked++;
                     Optional<String> found = checks.get(site).disagreement(vectors, codes, random.nextInt(rows));
                     disagreement = disagreement.isPresent() ? disagreement : found;
