@@ -117,7 +117,7 @@ public class EncodeBenchmark {
     /** The tile over all panels, without centring and selection. */
     @State(Scope.Benchmark)
     public static class Product {
-        private static final int BLOCK_ROWS = 48;
+        private static final int BLOCK_ROWS = 66;
 
         Workers workers;
         ProductTile tile;
@@ -134,7 +134,7 @@ public class EncodeBenchmark {
             int columns = tile.vectors() * FloatVector.SPECIES_PREFERRED.length();
             weights = new PackedWeights(batch.dictionary, columns);
             for (int panel = 0; panel < weights.panels(); panel++) {
-                weights.pack(panel);
+                weights.pack(panel, new float[weights.scratch()]);
             }
             x = new float[BLOCK_ROWS * batch.dHead];
             for (int i = 0; i < x.length; i++) {
@@ -150,7 +150,7 @@ public class EncodeBenchmark {
                                 x,
                                 t * tile.rows() * batch.dHead,
                                 weights.packed(),
-                                panel * weights.panelSize(),
+                                weights.at(panel),
                                 batch.dHead,
                                 z[worker],
                                 (t * weights.panels() + panel) * size);

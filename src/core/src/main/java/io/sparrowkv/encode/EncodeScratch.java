@@ -14,6 +14,9 @@ final class EncodeScratch {
     /** Per tile row, panel and lane, the largest positive pre-activation: {@code [tiles, tileRows, panels, lanes]}. */
     float[] maxima = {};
 
+    /** Weights of a panel on their way into {@link PackedWeights}. */
+    float[] weights = {};
+
     /** Selection of one row at a time. */
     final TopKSelection selection = new TopKSelection();
 
@@ -23,6 +26,11 @@ final class EncodeScratch {
         preActivations = fit(preActivations, Math.multiplyExact(rows, paddedLatents));
         maxima = fit(maxima, Math.multiplyExact(rows, groups));
         selection.fit(paddedLatents, groups);
+    }
+
+    /** Makes room for packing a panel of {@code floats} weights. */
+    void fitWeights(int floats) {
+        weights = fit(weights, floats);
     }
 
     private static float[] fit(float[] array, int length) {

@@ -16,7 +16,7 @@ import jdk.incubator.vector.FloatVector;
  */
 final class VectorTopKEncoder implements TopKEncoder {
     /** Rows of a block: enough to read each panel often, few enough for their pre-activations to stay in the second-level cache. */
-    private static final int BLOCK_ROWS = 48;
+    private static final int BLOCK_ROWS = 66;
 
     private static final int LANES = FloatVector.SPECIES_PREFERRED.length();
     private static final int EXPONENT = 0x7f80_0000;
@@ -30,7 +30,7 @@ final class VectorTopKEncoder implements TopKEncoder {
     private final float[] decoderBias;
     private final int columns;
     private final AtomicInteger firstBadRow = new AtomicInteger();
-    private final Workers.Task packPanel = (panel, worker) -> packPanel(panel);
+    private final Workers.Task packPanel = this::packPanel;
     private final Workers.Task encodeBlock = this::encodeBlock;
 
     // The call in progress; the workers see these through the start of the job.
@@ -88,8 +88,9 @@ final class VectorTopKEncoder implements TopKEncoder {
         // The threads and the scratch memory are the backend's, the packed weights are the collector's.
     }
 
-    private void packPanel(int panel) {
-        weights.pack(panel);
+    private void packPanel(int panel, int worker) {
+        scratch[worker].fitWeights(weights.scratch());
+        weights.pack(panel, scratch[worker].weights);
     }
 
     private void encodeBlock(int block, int worker) {
@@ -143,13 +144,7 @@ final class VectorTopKEncoder implements TopKEncoder {
             for (int t = 0; t < blockTiles; t++) {
                 int zAt = (t * panels + panel) * tileRows * columns;
                 tile.multiply(
-                        mine.centred,
-                        t * tileRows * dHead,
-                        packed,
-                        panel * weights.panelSize(),
-                        dHead,
-                        mine.preActivations,
-                        zAt);
+                        mine.centred, t * tileRows * dHead, packed, weights.at(panel), dHead, mine.preActivations, zAt);
                 for (int row = 0; row < tileRows; row++) {
                     mine.selection.group(
                             mine.preActivations,

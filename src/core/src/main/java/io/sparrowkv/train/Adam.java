@@ -39,12 +39,14 @@ final class Adam {
      *
      * @param update which update of these weights this is, from 1
      * @param index of the first weight, and of its two moments
+     * @param gradientIndex of the first weight's gradient
      */
     void update(
             MemorySegment weights,
             Moments moments,
             long index,
             MemorySegment gradient,
+            long gradientIndex,
             int width,
             float learningRate,
             int update) {
@@ -55,7 +57,7 @@ final class Adam {
         float correction = secondCorrection[t];
         int i = 0;
         for (; i + Lanes.LENGTH <= width; i += Lanes.LENGTH) {
-            FloatVector g = Lanes.load(gradient, i);
+            FloatVector g = Lanes.load(gradient, gradientIndex + i);
             FloatVector m = mean(Lanes.load(first, index + i), g, BETA1);
             FloatVector v = mean(Lanes.load(second, index + i), g.mul(g), BETA2);
             Lanes.store(m, first, index + i);
@@ -64,7 +66,7 @@ final class Adam {
         }
         if (i < width) {
             VectorMask<Float> mask = Lanes.within(i, width);
-            FloatVector g = Lanes.load(gradient, i, mask);
+            FloatVector g = Lanes.load(gradient, gradientIndex + i, mask);
             FloatVector m = mean(Lanes.load(first, index + i, mask), g, BETA1);
             FloatVector v = mean(Lanes.load(second, index + i, mask), g.mul(g), BETA2);
             Lanes.store(m, first, index + i, mask);

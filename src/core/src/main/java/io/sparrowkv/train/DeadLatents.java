@@ -32,8 +32,8 @@ final class DeadLatents implements AutoCloseable {
     private final int rows;
     private final int budget;
     private final CodeBatch codes;
-    private final MemorySegment residuals;
-    private final MemorySegment zero;
+    private final SlicedRows residuals;
+    private final SlicedRows atoms;
     private final RowGradients gradients;
     private final PairLists lists;
     private final int[] listOf;
@@ -47,8 +47,8 @@ final class DeadLatents implements AutoCloseable {
         int dHead = dictionary.dHead();
         this.budget = Math.min(settings.budget(), dictionary.latents());
         this.codes = CodeBatch.allocate(rows, budget);
-        this.residuals = arena.allocate((long) rows * dHead * Float.BYTES, 64);
-        this.zero = arena.allocate((long) dHead * Float.BYTES, 64);
+        this.residuals = new SlicedRows(arena, rows, dHead);
+        this.atoms = new SlicedRows(arena, dictionary.latents(), dHead);
         this.gradients = new RowGradients(arena, rows, dHead, List.of(budget), List.of(1f));
         this.lists = new PairLists(dictionary.latents(), rows, budget);
         this.listOf = new int[dictionary.latents()];
@@ -86,26 +86,34 @@ final class DeadLatents implements AutoCloseable {
         copyWeights();
         dead.encoder.encode(vectors, used, Math.min(budget, dead.latents.length), codes);
         float scale = settings.weight() / ((float) used * dHead);
-        workers.forEach((used + SaeTrainer.ROW_TASK - 1) / SaeTrainer.ROW_TASK, (task, worker) -> {
-            float[] scratch = new float[gradients.scratch()];
-            int end = Math.min(used, (task + 1) * SaeTrainer.ROW_TASK);
-            for (int row = task * SaeTrainer.ROW_TASK; row < end; row++) {
-                long last = ((long) row * main.groups() + main.groups() - 1) * dHead;
-                Lanes.scale(residuals, (long) row * dHead, 1 / lastScale, main.gradients(), last, dHead);
-                gradients.compute(row, residuals, codes, dead.dictionary.decoderWeights(), zero, scale, scratch);
+        int tasks = RowGradients.tasks(used);
+        workers.forEach(SlicedRows.slices(dHead) * tasks, (index, worker) -> {
+            int slice = index / tasks;
+            int task = index % tasks;
+            for (int row = RowGradients.firstRow(task); row < RowGradients.endRow(task, used); row++) {
+                long last = main.gradients().at(slice, row * main.groups() + main.groups() - 1);
+                long to = residuals.at(slice, row);
+                Lanes.scale(
+                        residuals.floats(), to, 1 / lastScale, main.gradients().floats(), last, SlicedRows.WIDTH);
             }
+            gradients.compute(slice, task, residuals, used, codes, atoms, scale);
         });
-        lists.build(codes, gradients);
+        lists.build(codes, gradients, (row, pair, own) -> own, workers);
     }
 
     /** Whether {@link #add} has something for this latent. */
     boolean has(int latent) {
-        return listOf[latent] >= 0 && lists.start(listOf[latent]) < lists.end(listOf[latent]);
+        return listOf[latent] >= 0 && lists.has(listOf[latent]);
     }
 
-    /** Adds the auxiliary gradient of one latent. */
-    void add(AtomUpdates.Gradient to, int latent, MemorySegment vectors) {
-        AtomUpdates.add(to, lists, listOf[latent], vectors, gradients.gradients(), dictionary);
+    /** Adds one slice of the auxiliary gradient of one latent. */
+    void add(AtomGradients to, int slice, int latent, SlicedRows centred) {
+        to.add(slice, latent, lists, listOf[latent], gradients.gradients(), centred);
+    }
+
+    /** The auxiliary ∂L/∂b_enc of one latent. */
+    float biasGradient(int latent) {
+        return lists.biasGradient(listOf[latent]);
     }
 
     private void copyWeights() {
@@ -114,6 +122,7 @@ final class DeadLatents implements AutoCloseable {
             long from = dead.latents[i] * row;
             MemorySegment.copy(dictionary.encoderWeights(), from, dead.dictionary.encoderWeights(), i * row, row);
             MemorySegment.copy(dictionary.decoderWeights(), from, dead.dictionary.decoderWeights(), i * row, row);
+            atoms.put(i, dictionary.decoderWeights(), (long) dead.latents[i] * dictionary.dHead());
             float bias = dictionary.encoderBias().getAtIndex(JAVA_FLOAT, dead.latents[i]);
             dead.dictionary.encoderBias().setAtIndex(JAVA_FLOAT, i, bias);
         }

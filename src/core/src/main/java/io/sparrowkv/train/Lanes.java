@@ -82,13 +82,14 @@ final class Lanes {
 
     /** y_i += scale · x_i over {@code width} floats. */
     static void addScaled(MemorySegment y, long yIndex, float scale, MemorySegment x, long xIndex, int width) {
-        for (int i = 0; i < width; i += LENGTH) {
+        FloatVector factor = FloatVector.broadcast(SPECIES, scale);
+        int i = 0;
+        for (; i + LENGTH <= width; i += LENGTH) {
+            store(load(x, xIndex + i).fma(factor, load(y, yIndex + i)), y, yIndex + i);
+        }
+        if (i < width) {
             VectorMask<Float> mask = within(i, width);
-            store(
-                    load(x, xIndex + i, mask).fma(FloatVector.broadcast(SPECIES, scale), load(y, yIndex + i, mask)),
-                    y,
-                    yIndex + i,
-                    mask);
+            store(load(x, xIndex + i, mask).fma(factor, load(y, yIndex + i, mask)), y, yIndex + i, mask);
         }
     }
 

@@ -1,17 +1,19 @@
 package io.sparrowkv.train;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-
+import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.CodeBatch;
 import java.util.Arrays;
 
 /**
  * The pairs of a batch by atom, each atom's in the order of rows: so that one worker can own an atom and add up its gradient in a
- * fixed order, without atomics.
+ * fixed order, without atomics. A counting sort, whose counting and placing go by parts of the rows.
  */
 final class PairLists {
+    /** Parts of a batch: enough for any team of workers, few enough that the sums over them cost nothing. */
+    private static final int PARTS = 16;
+
     private final int[] starts;
-    private final int[] cursors;
+    private final int[][] cursors;
     private final int[] rows;
     private final int[] gradients;
     private final float[] coefficients;
@@ -19,7 +21,7 @@ final class PairLists {
 
     PairLists(int atoms, int rows, int budget) {
         this.starts = new int[atoms + 1];
-        this.cursors = new int[atoms];
+        this.cursors = new int[PARTS][atoms];
         int pairs = Math.multiplyExact(rows, budget);
         this.rows = new int[pairs];
         this.gradients = new int[pairs];
@@ -27,30 +29,63 @@ final class PairLists {
         this.coefficientGradients = new float[pairs];
     }
 
-    /** Sorts the pairs of {@code codes}, a counting sort. */
-    void build(CodeBatch codes, RowGradients rowGradients) {
-        Arrays.fill(starts, 0);
-        for (int row = 0; row < codes.rows(); row++) {
-            int count = codes.count(row);
-            for (int pair = 0; pair < count; pair++) {
-                starts[codes.index(row, pair) + 1]++;
+    /** What the encoder learns from a pair. */
+    @FunctionalInterface
+    interface EncoderGradient {
+        /**
+         * Gives the gradient in the pair's coefficient.
+         *
+         * @param own the error's, ∂L/∂z
+         */
+        float of(int row, int pair, float own);
+    }
+
+    /** Sorts the pairs of {@code codes}. */
+    void build(CodeBatch codes, RowGradients rowGradients, EncoderGradient encoderGradient, Workers workers) {
+        workers.forEach(PARTS, (part, worker) -> count(codes, part));
+        int start = 0;
+        for (int atom = 0; atom < starts.length - 1; atom++) {
+            starts[atom] = start;
+            for (int[] cursor : cursors) {
+                int count = cursor[atom];
+                cursor[atom] = start;
+                start += count;
             }
         }
-        for (int atom = 0; atom < cursors.length; atom++) {
-            cursors[atom] = starts[atom];
-            starts[atom + 1] += starts[atom];
-        }
-        for (int row = 0; row < codes.rows(); row++) {
+        starts[starts.length - 1] = start;
+        workers.forEach(PARTS, (part, worker) -> place(codes, rowGradients, encoderGradient, part));
+    }
+
+    private void count(CodeBatch codes, int part) {
+        int[] counts = cursors[part];
+        Arrays.fill(counts, 0);
+        int end = firstRow(codes, part + 1);
+        for (int row = firstRow(codes, part); row < end; row++) {
             int count = codes.count(row);
-            long firstPair = (long) row * codes.budget();
             for (int pair = 0; pair < count; pair++) {
-                int at = cursors[codes.index(row, pair)]++;
+                counts[codes.index(row, pair)]++;
+            }
+        }
+    }
+
+    private void place(CodeBatch codes, RowGradients rowGradients, EncoderGradient encoderGradient, int part) {
+        int[] cursor = cursors[part];
+        int end = firstRow(codes, part + 1);
+        for (int row = firstRow(codes, part); row < end; row++) {
+            int count = codes.count(row);
+            for (int pair = 0; pair < count; pair++) {
+                int at = cursor[codes.index(row, pair)]++;
                 rows[at] = row;
                 gradients[at] = row * rowGradients.groups() + rowGradients.groupOf(pair);
                 coefficients[at] = codes.coefficient(row, pair);
-                coefficientGradients[at] = rowGradients.coefficientGradients().getAtIndex(JAVA_FLOAT, firstPair + pair);
+                float own = rowGradients.coefficientGradient(row * codes.budget() + pair);
+                coefficientGradients[at] = encoderGradient.of(row, pair, own);
             }
         }
+    }
+
+    private static int firstRow(CodeBatch codes, int part) {
+        return (int) ((long) codes.rows() * part / PARTS);
     }
 
     /** Whether a code has the atom: one that was only looked at has coefficient 0. */
@@ -73,12 +108,17 @@ final class PairLists {
         return starts[atom + 1];
     }
 
+    /** Whether an atom has pairs. */
+    boolean has(int atom) {
+        return starts[atom] < starts[atom + 1];
+    }
+
     /** Of each entry the row of the batch. */
     int[] rows() {
         return rows;
     }
 
-    /** Of each entry which row of {@link RowGradients#gradients}, seen as {@code [rows * groups, dHead]}, the pair feels. */
+    /** Of each entry which of {@link RowGradients#gradients} the pair feels. */
     int[] gradients() {
         return gradients;
     }
@@ -88,8 +128,17 @@ final class PairLists {
         return coefficients;
     }
 
-    /** Of each entry ∂L/∂z. */
+    /** Of each entry what the encoder learns from it, ∂L/∂z. */
     float[] coefficientGradients() {
         return coefficientGradients;
+    }
+
+    /** ∂L/∂b_enc of an atom: the sum of ∂L/∂z over its list. */
+    float biasGradient(int atom) {
+        float sum = 0;
+        for (int entry = starts[atom]; entry < starts[atom + 1]; entry++) {
+            sum += coefficientGradients[entry];
+        }
+        return sum;
     }
 }

@@ -113,14 +113,10 @@ final class PursuitCodes implements StepCodes {
     }
 
     @Override
-    public void teachEncoder(int row, float scale, MemorySegment gradients) {
-        int count = pairs.count(row);
-        for (int pair = 0; pair < count; pair++) {
-            // The encoder's output is never negative, and need not be: a candidate's sign is the pursuit's to choose.
-            float wanted = Math.abs(pairs.coefficient(row, pair));
-            int at = row * candidates + pair;
-            gradients.setAtIndex(JAVA_FLOAT, at, 2 * scale * (foretold[at] - wanted));
-        }
+    public float encoderGradient(int row, int pair, float scale, float own) {
+        // The encoder's output is never negative, and need not be: a candidate's sign is the pursuit's to choose.
+        float wanted = Math.abs(pairs.coefficient(row, pair));
+        return 2 * scale * (foretold[row * candidates + pair] - wanted);
     }
 
     @Override

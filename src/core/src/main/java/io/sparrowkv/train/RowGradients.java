@@ -9,24 +9,28 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 
 /**
- * The half of the backward pass that goes row by row: decodes each code at each budget and gives the loss, its gradient in the
- * reconstruction, and from that its gradient in each kept coefficient.
+ * The half of the backward pass that goes row by row, a task of rows and a slice of columns at a time: decodes each code at each
+ * budget and gives the loss, its gradient in the reconstruction, and from that its gradient in each kept coefficient.
  *
  * <p>The loss of a batch is {@code scale · Σ_rows Σ_k w_k |x − x̂_k|²}, where x̂_k reads the first k pairs. A pair is part of x̂_k for
  * every budget k beyond its place, so the pairs fall into groups, one for each budget, and all of a group feel the same gradient
  * G_g = −2 · scale · Σ_{h ≥ g} w_h (x − x̂_h). With that ∂L/∂z = ⟨G_g, d⟩, and the atom's share is z · G_g.
  */
 final class RowGradients {
-    private final int dHead;
+    /** Rows of one task. */
+    private static final int TASK_ROWS = 64;
+
+    private final int rows;
+    private final int slices;
     private final int[] budgets;
     private final float[] weights;
     private final byte[] groupOfPair;
-    private final MemorySegment gradients;
+    private final SlicedRows gradients;
     private final MemorySegment coefficientGradients;
-    private final MemorySegment errors;
+    private final MemorySegment sums;
+    private final float[] errors;
 
     /**
      * @param rows most rows of a batch
@@ -34,7 +38,8 @@ final class RowGradients {
      * @param weights of each budget's squared error
      */
     RowGradients(Arena arena, int rows, int dHead, List<Integer> budgets, List<Float> weights) {
-        this.dHead = dHead;
+        this.rows = rows;
+        this.slices = SlicedRows.slices(dHead);
         this.budgets = budgets.stream().mapToInt(Integer::intValue).toArray();
         this.weights = new float[budgets.size()];
         for (int g = 0; g < budgets.size(); g++) {
@@ -46,18 +51,35 @@ final class RowGradients {
             group += pair == this.budgets[group] ? 1 : 0;
             groupOfPair[pair] = (byte) group;
         }
-        this.gradients = arena.allocate((long) rows * groups() * dHead * Float.BYTES, 64);
-        this.coefficientGradients = arena.allocate((long) rows * pairs * Float.BYTES, 64);
-        this.errors = arena.allocate((long) rows * groups() * Float.BYTES, 64);
+        this.gradients = new SlicedRows(arena, Math.multiplyExact(rows, groups()), dHead);
+        this.coefficientGradients = arena.allocate((long) slices * rows * pairs * Float.BYTES, 64);
+        int tasks = tasks(rows);
+        this.sums = arena.allocate((long) tasks * slices * SlicedRows.WIDTH * Float.BYTES, 64);
+        this.errors = new float[tasks * slices * groups() * Lanes.LENGTH];
+    }
+
+    /** Tasks of a batch, for each slice. */
+    static int tasks(int rows) {
+        return Math.ceilDiv(rows, TASK_ROWS);
+    }
+
+    /** First row of a task. */
+    static int firstRow(int task) {
+        return task * TASK_ROWS;
+    }
+
+    /** End, exclusive, of a task's rows. */
+    static int endRow(int task, int rows) {
+        return Math.min(rows, (task + 1) * TASK_ROWS);
     }
 
     int groups() {
         return budgets.length;
     }
 
-    /** Floats of scratch that {@link #compute} needs. */
-    int scratch() {
-        return groups() * Lanes.LENGTH;
+    /** Most pairs of a code. */
+    int budget() {
+        return groupOfPair.length;
     }
 
     /** The group that a pair belongs to by its place in the code. */
@@ -65,142 +87,134 @@ final class RowGradients {
         return groupOfPair[pair];
     }
 
-    /** G, {@code [rows, groups, dHead]}. */
-    MemorySegment gradients() {
+    /** G: group g of a row is {@code row * groups() + g} of these. */
+    SlicedRows gradients() {
         return gradients;
     }
 
-    /** ∂L/∂z of each pair, {@code [rows, budget]}. */
-    MemorySegment coefficientGradients() {
-        return coefficientGradients;
+    /** ∂L/∂z of a pair, {@code row * budget() + pair}. */
+    float coefficientGradient(int pair) {
+        float sum = 0;
+        for (int slice = 0; slice < slices; slice++) {
+            sum += coefficientGradients.getAtIndex(JAVA_FLOAT, firstCoefficient(slice) + pair);
+        }
+        return sum;
     }
 
-    /** |x − x̂_k|² of a row at the budget of a group. */
-    float error(int row, int group) {
-        return errors.getAtIndex(JAVA_FLOAT, (long) row * groups() + group);
+    /** Σ |x − x̂_k|² over the rows of a batch at the budget of a group. */
+    double squaredError(int rows, int group) {
+        double sum = 0;
+        for (int part = 0; part < tasks(rows) * slices; part++) {
+            for (int lane = 0; lane < Lanes.LENGTH; lane++) {
+                sum += errors[(part * groups() + group) * Lanes.LENGTH + lane];
+            }
+        }
+        return sum;
+    }
+
+    /** Adds Σ G_0 over the rows of a batch to {@code [dHead]} floats: every budget's gradient in what all reconstructions share. */
+    void addSums(int rows, MemorySegment to, int dHead) {
+        for (int task = 0; task < tasks(rows); task++) {
+            Lanes.addScaled(to, 0, 1, sums, (long) task * slices * SlicedRows.WIDTH, dHead);
+        }
     }
 
     /**
-     * Does one row.
+     * Does one slice of one task.
      *
-     * @param targets {@code [rows, dHead]}
+     * @param targets of the batch's rows, less what all reconstructions share
+     * @param rows of the batch
      * @param codes of the rows, shaped to the last budget
-     * @param atoms {@code [latents, dHead]}
-     * @param bias {@code [dHead]}, part of every reconstruction
+     * @param atoms of the whole dictionary
      * @param scale of the loss
-     * @param scratch {@link #scratch()} floats of this worker's own
      */
-    void compute(
-            int row,
-            MemorySegment targets,
-            CodeBatch codes,
-            MemorySegment atoms,
-            MemorySegment bias,
-            float scale,
-            float[] scratch) {
-        int count = codes.count(row);
-        long firstPair = (long) row * codes.budget();
-        long firstGradient = (long) row * groups() * dHead;
-        Arrays.fill(scratch, 0f);
-        int column = 0;
-        for (; column + 4 * Lanes.LENGTH <= dHead; column += 4 * Lanes.LENGTH) {
-            residuals4(row, column, count, firstPair, firstGradient, targets, codes, atoms, bias);
-            for (int i = 0; i < 4; i++) {
-                accumulate(column + i * Lanes.LENGTH, firstGradient, scale, scratch);
-            }
-        }
-        for (; column < dHead; column += Lanes.LENGTH) {
-            residuals1(row, column, count, firstPair, firstGradient, targets, codes, atoms, bias);
-            accumulate(column, firstGradient, scale, scratch);
-        }
-        for (int g = 0; g < groups(); g++) {
-            FloatVector square = FloatVector.fromArray(Lanes.SPECIES, scratch, g * Lanes.LENGTH);
-            errors.setAtIndex(JAVA_FLOAT, (long) row * groups() + g, Lanes.sum(square));
-        }
-        for (int pair = 0; pair < count; pair++) {
-            long atom = codes.indices().getAtIndex(JAVA_INT, firstPair + pair);
-            float gradient =
-                    Lanes.dot(gradients, firstGradient + (long) groupOfPair[pair] * dHead, atoms, atom * dHead, dHead);
-            coefficientGradients.setAtIndex(JAVA_FLOAT, firstPair + pair, gradient);
+    void compute(int slice, int task, SlicedRows targets, int rows, CodeBatch codes, SlicedRows atoms, float scale) {
+        int part = task * slices + slice;
+        sums.asSlice((long) part * SlicedRows.WIDTH * Float.BYTES, (long) SlicedRows.WIDTH * Float.BYTES)
+                .fill((byte) 0);
+        int firstError = part * groups() * Lanes.LENGTH;
+        Arrays.fill(errors, firstError, firstError + groups() * Lanes.LENGTH, 0f);
+        for (int row = firstRow(task); row < endRow(task, rows); row++) {
+            residuals(slice, row, targets, codes, atoms);
+            accumulate(slice, row, part, scale);
+            coefficientGradients(slice, row, codes, atoms);
         }
     }
 
-    /** Stores x − x̂_k of each budget for four vectors of columns: the sums stay in registers over all pairs. */
-    private void residuals4(
-            int row,
-            int column,
-            int count,
-            long firstPair,
-            long firstGradient,
-            MemorySegment targets,
-            CodeBatch codes,
-            MemorySegment atoms,
-            MemorySegment bias) {
-        long at = (long) row * dHead + column;
-        FloatVector r0 = Lanes.load(targets, at).sub(Lanes.load(bias, column));
-        FloatVector r1 = Lanes.load(targets, at + Lanes.LENGTH).sub(Lanes.load(bias, column + Lanes.LENGTH));
-        FloatVector r2 = Lanes.load(targets, at + 2 * Lanes.LENGTH).sub(Lanes.load(bias, column + 2 * Lanes.LENGTH));
-        FloatVector r3 = Lanes.load(targets, at + 3 * Lanes.LENGTH).sub(Lanes.load(bias, column + 3 * Lanes.LENGTH));
+    /** Stores x − x̂_k of each budget where G will be. */
+    private void residuals(int slice, int row, SlicedRows targets, CodeBatch codes, SlicedRows atoms) {
+        MemorySegment decoder = atoms.floats();
+        long firstAtom = atoms.at(slice, 0);
         MemorySegment indices = codes.indices();
         MemorySegment coefficients = codes.coefficients();
+        long firstPair = (long) row * codes.budget();
+        int count = codes.count(row);
+        long target = targets.at(slice, row);
+        FloatVector r0 = Lanes.load(targets.floats(), target);
+        FloatVector r1 = Lanes.load(targets.floats(), target + Lanes.LENGTH);
         int pair = 0;
         for (int g = 0; g < budgets.length; g++) {
             int end = Math.min(count, budgets[g]);
             for (; pair < end; pair++) {
-                long atom = (long) indices.getAtIndex(JAVA_INT, firstPair + pair) * dHead + column;
+                long atom = firstAtom + (long) indices.getAtIndex(JAVA_INT, firstPair + pair) * SlicedRows.WIDTH;
                 FloatVector z =
                         FloatVector.broadcast(Lanes.SPECIES, -coefficients.getAtIndex(JAVA_FLOAT, firstPair + pair));
-                r0 = z.fma(Lanes.load(atoms, atom), r0);
-                r1 = z.fma(Lanes.load(atoms, atom + Lanes.LENGTH), r1);
-                r2 = z.fma(Lanes.load(atoms, atom + 2 * Lanes.LENGTH), r2);
-                r3 = z.fma(Lanes.load(atoms, atom + 3 * Lanes.LENGTH), r3);
+                r0 = z.fma(Lanes.load(decoder, atom), r0);
+                r1 = z.fma(Lanes.load(decoder, atom + Lanes.LENGTH), r1);
             }
-            long to = firstGradient + (long) g * dHead + column;
-            Lanes.store(r0, gradients, to);
-            Lanes.store(r1, gradients, to + Lanes.LENGTH);
-            Lanes.store(r2, gradients, to + 2 * Lanes.LENGTH);
-            Lanes.store(r3, gradients, to + 3 * Lanes.LENGTH);
-        }
-    }
-
-    /** The same for one vector of columns, which may end in the middle. */
-    private void residuals1(
-            int row,
-            int column,
-            int count,
-            long firstPair,
-            long firstGradient,
-            MemorySegment targets,
-            CodeBatch codes,
-            MemorySegment atoms,
-            MemorySegment bias) {
-        VectorMask<Float> mask = Lanes.within(column, dHead);
-        FloatVector residual =
-                Lanes.load(targets, (long) row * dHead + column, mask).sub(Lanes.load(bias, column, mask));
-        int pair = 0;
-        for (int g = 0; g < budgets.length; g++) {
-            int end = Math.min(count, budgets[g]);
-            for (; pair < end; pair++) {
-                long atom = (long) codes.indices().getAtIndex(JAVA_INT, firstPair + pair) * dHead + column;
-                FloatVector z = FloatVector.broadcast(
-                        Lanes.SPECIES, -codes.coefficients().getAtIndex(JAVA_FLOAT, firstPair + pair));
-                residual = z.fma(Lanes.load(atoms, atom, mask), residual);
-            }
-            Lanes.store(residual, gradients, firstGradient + (long) g * dHead + column, mask);
+            long to = gradients.at(slice, row * budgets.length + g);
+            Lanes.store(r0, gradients.floats(), to);
+            Lanes.store(r1, gradients.floats(), to + Lanes.LENGTH);
         }
     }
 
     /** Adds up the residuals' squares, lane by lane, and turns the residuals, last group first, into G. */
-    private void accumulate(int column, long firstGradient, float scale, float[] squares) {
-        VectorMask<Float> mask = Lanes.within(column, dHead);
-        FloatVector sum = Lanes.zero();
-        for (int g = groups() - 1; g >= 0; g--) {
-            long at = firstGradient + (long) g * dHead + column;
-            FloatVector residual = Lanes.load(gradients, at, mask);
-            FloatVector square = FloatVector.fromArray(Lanes.SPECIES, squares, g * Lanes.LENGTH);
-            residual.fma(residual, square).intoArray(squares, g * Lanes.LENGTH);
-            sum = residual.fma(FloatVector.broadcast(Lanes.SPECIES, -2 * scale * weights[g]), sum);
-            Lanes.store(sum, gradients, at, mask);
+    private void accumulate(int slice, int row, int part, float scale) {
+        MemorySegment floats = gradients.floats();
+        FloatVector sum0 = Lanes.zero();
+        FloatVector sum1 = Lanes.zero();
+        for (int g = budgets.length - 1; g >= 0; g--) {
+            long at = gradients.at(slice, row * budgets.length + g);
+            FloatVector r0 = Lanes.load(floats, at);
+            FloatVector r1 = Lanes.load(floats, at + Lanes.LENGTH);
+            int error = (part * budgets.length + g) * Lanes.LENGTH;
+            FloatVector squares = FloatVector.fromArray(Lanes.SPECIES, errors, error);
+            r1.fma(r1, r0.fma(r0, squares)).intoArray(errors, error);
+            FloatVector weight = FloatVector.broadcast(Lanes.SPECIES, -2 * scale * weights[g]);
+            sum0 = r0.fma(weight, sum0);
+            sum1 = r1.fma(weight, sum1);
+            Lanes.store(sum0, floats, at);
+            Lanes.store(sum1, floats, at + Lanes.LENGTH);
         }
+        long total = (long) part * SlicedRows.WIDTH;
+        Lanes.store(Lanes.load(sums, total).add(sum0), sums, total);
+        Lanes.store(Lanes.load(sums, total + Lanes.LENGTH).add(sum1), sums, total + Lanes.LENGTH);
+    }
+
+    /** ⟨G_g, d⟩ of this slice's columns for each pair. */
+    private void coefficientGradients(int slice, int row, CodeBatch codes, SlicedRows atoms) {
+        MemorySegment decoder = atoms.floats();
+        long firstAtom = atoms.at(slice, 0);
+        MemorySegment indices = codes.indices();
+        long firstPair = (long) row * codes.budget();
+        long to = firstCoefficient(slice) + firstPair;
+        int count = codes.count(row);
+        int pair = 0;
+        for (int g = 0; g < budgets.length; g++) {
+            long at = gradients.at(slice, row * budgets.length + g);
+            FloatVector g0 = Lanes.load(gradients.floats(), at);
+            FloatVector g1 = Lanes.load(gradients.floats(), at + Lanes.LENGTH);
+            int end = Math.min(count, budgets[g]);
+            for (; pair < end; pair++) {
+                long atom = firstAtom + (long) indices.getAtIndex(JAVA_INT, firstPair + pair) * SlicedRows.WIDTH;
+                FloatVector products =
+                        g1.fma(Lanes.load(decoder, atom + Lanes.LENGTH), g0.mul(Lanes.load(decoder, atom)));
+                coefficientGradients.setAtIndex(JAVA_FLOAT, to + pair, Lanes.sum(products));
+            }
+        }
+    }
+
+    private long firstCoefficient(int slice) {
+        return (long) slice * rows * budget();
     }
 }

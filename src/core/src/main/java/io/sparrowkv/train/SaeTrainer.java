@@ -1,27 +1,24 @@
 package io.sparrowkv.train;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
-import java.util.stream.IntStream;
 
 /**
  * Trains the dictionary of one site, a batch a step. The forward pass is any encoder's ({@link StepCodes}); the backward pass is written by
- * hand over the kept pairs alone, first row by row ({@link RowGradients}), then atom by atom ({@link AtomUpdates}) with Adam and the
- * atoms' unit length in the same sweep.
+ * hand over the kept pairs alone, first row by row ({@link RowGradients}), then atom by atom ({@link AtomGradients}); one sweep over the
+ * weights does the rest: Adam and the atoms' unit length.
  *
  * <p>Work is cut into tasks of fixed size whose sums are added in order, so the result depends on the seed, the vectors and the
  * encoder, and not on the number of threads.
  */
 public final class SaeTrainer implements AutoCloseable {
-    /** Rows of one task. */
-    static final int ROW_TASK = 32;
-
     /** Latents of one task. */
-    private static final int ATOM_TASK = 32;
+    private static final int ATOM_TASK = 64;
 
     /** Least number of vectors from which the first weights are made, where there are as many. */
     static final int SAMPLE = 8192;
@@ -36,11 +33,12 @@ public final class SaeTrainer implements AutoCloseable {
     private final DeadLatents deadLatents;
     private final Adam adam = new Adam();
     private final TrainerState state;
-    private final AtomUpdates.Gradient[] scratch;
-    private final float[][] rowScratch;
-    private final MemorySegment rowSums;
+    private final SlicedRows centred;
+    private final SlicedRows atoms;
+    private final AtomGradients atomGradients;
     private final MemorySegment atomSums;
     private final MemorySegment centreGradient;
+    private final MemorySegment biasGradients;
 
     /**
      * @param dictionary trained in place, over vectors as {@link #step} gets them; the caller's to close, after this
@@ -58,11 +56,11 @@ public final class SaeTrainer implements AutoCloseable {
         this.lists = new PairLists(latents, batch, codes.budgets().getLast());
         this.deadLatents = new DeadLatents(arena, dictionary, backend, settings.auxiliary(), batch);
         this.state = new TrainerState(arena, dictionary);
-        this.scratch = new AtomUpdates.Gradient[workers.threads()];
-        Arrays.setAll(scratch, worker -> new AtomUpdates.Gradient(arena, dHead));
-        this.rowScratch = new float[workers.threads()][rowGradients.scratch()];
-        this.rowSums = arena.allocate((long) tasks(batch, ROW_TASK) * dHead * Float.BYTES, 64);
-        this.atomSums = arena.allocate((long) tasks(latents, ATOM_TASK) * dHead * Float.BYTES, 64);
+        this.centred = new SlicedRows(arena, batch, dHead);
+        this.atoms = new SlicedRows(arena, latents, dHead);
+        this.atomGradients = new AtomGradients(arena, latents, dHead);
+        this.biasGradients = arena.allocate((long) latents * Float.BYTES, 64);
+        this.atomSums = arena.allocate((long) atomTasks() * dHead * Float.BYTES, 64);
         this.centreGradient = arena.allocate((long) dHead * Float.BYTES, 64);
     }
 
@@ -75,9 +73,14 @@ public final class SaeTrainer implements AutoCloseable {
         return state;
     }
 
-    /** Reads state and weights again, after a checkpoint was put in their place. */
+    /** Reads the weights again, after others were put in their place. */
     void reload() {
         codes.reload();
+        workers.forEach(atomTasks(), (task, worker) -> {
+            for (int latent = task * ATOM_TASK; latent < endLatent(task); latent++) {
+                atoms.put(latent, dictionary.decoderWeights(), (long) latent * dictionary.dHead());
+            }
+        });
     }
 
     /**
@@ -87,6 +90,7 @@ public final class SaeTrainer implements AutoCloseable {
      */
     public void initialise(MemorySegment sample, int rows) {
         codes.firstWeights(new FirstWeights(dictionary, settings), sample, rows);
+        reload();
         state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
     }
 
@@ -102,7 +106,7 @@ public final class SaeTrainer implements AutoCloseable {
         dictionary.decoderWeights().copyFrom(from.decoderWeights());
         Lanes.scale(dictionary.encoderBias(), 0, factor, from.encoderBias(), 0, dictionary.latents());
         Lanes.scale(dictionary.decoderBias(), 0, factor, from.decoderBias(), 0, dictionary.dHead());
-        codes.reload();
+        reload();
         state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
     }
 
@@ -116,9 +120,16 @@ public final class SaeTrainer implements AutoCloseable {
         gradients(vectors, rows);
         float rate = settings.schedule().rate(state.steps());
         state.advance(rows);
-        workers.forEach(
-                tasks(dictionary.latents(), ATOM_TASK), (task, worker) -> updateAtoms(task, worker, vectors, rate));
-        updateCentre(rows, rate);
+        workers.forEach(atomTasks(), (task, worker) -> update(task, rate));
+        adam.update(
+                dictionary.decoderBias(),
+                state.decoderBias(),
+                0,
+                centreGradient(rows),
+                0,
+                dictionary.dHead(),
+                rate,
+                state.steps());
         codes.reload();
         return result(rows);
     }
@@ -126,50 +137,53 @@ public final class SaeTrainer implements AutoCloseable {
     /** Everything of a step that comes before a weight is changed. */
     void gradients(MemorySegment vectors, int rows) {
         codes.encode(vectors, rows, state.steps());
-        workers.forEach(tasks(rows, ROW_TASK), (task, worker) -> rowTask(task, worker, vectors, rows));
-        lists.build(codes.pairs(), rowGradients);
+        float scale = 1f / ((float) rows * dictionary.dHead());
+        int slices = SlicedRows.slices(dictionary.dHead());
+        int rowTasks = RowGradients.tasks(rows);
+        workers.forEach(slices * rowTasks, (index, worker) -> {
+            int slice = index / rowTasks;
+            int task = index % rowTasks;
+            centre(slice, task, vectors, rows);
+            rowGradients.compute(slice, task, centred, rows, codes.pairs(), atoms, scale);
+        });
+        lists.build(
+                codes.pairs(), rowGradients, (row, pair, own) -> codes.encoderGradient(row, pair, scale, own), workers);
         deadLatents.set(dead());
-        float last = -2 * lossScale(rows) * codes.weights().getLast();
+        float last = -2 * scale * codes.weights().getLast();
         deadLatents.compute(vectors, rows, rowGradients, last, workers);
-    }
-
-    /** The gradient of one latent's weights, after {@link #gradients}; false when it has none. */
-    boolean gradient(int latent, MemorySegment vectors, AtomUpdates.Gradient to, int sumsTask) {
-        boolean fired = lists.start(latent) < lists.end(latent);
-        boolean revived = deadLatents.has(latent);
-        if (!fired && !revived) {
-            return false;
-        }
-        to.clear();
-        int dHead = dictionary.dHead();
-        if (fired) {
-            float bias = AtomUpdates.add(to, lists, latent, vectors, rowGradients.gradients(), dictionary);
-            // b_dec is subtracted before encoding: its share of the encoder's gradient is −Σ ∂L/∂b_enc · w_enc.
-            Lanes.addScaled(
-                    atomSums,
-                    (long) sumsTask * dHead,
-                    -bias,
-                    dictionary.encoderWeights(),
-                    (long) latent * dHead,
-                    dHead);
-            if (lists.fires(latent)) {
-                state.fired(latent);
+        // After the slices of the matrices, as if it were one more, the biases.
+        workers.forEach((slices + 1) * atomTasks(), (index, worker) -> {
+            int slice = index / atomTasks();
+            int task = index % atomTasks();
+            if (slice == slices) {
+                addBiasGradients(task);
+            } else {
+                addGradients(slice, task);
             }
-        }
-        if (revived) {
-            deadLatents.add(to, latent, vectors);
-        }
-        return true;
+        });
     }
 
-    /** Adds up ∂L/∂b_dec, after {@link #gradient} of every latent. */
+    /** ∂L/∂b_enc of each latent, after {@link #gradients}. */
+    MemorySegment biasGradients() {
+        return biasGradients;
+    }
+
+    /** The gradients of the latents' weights, after {@link #gradients}; those of latents without pairs are not written. */
+    AtomGradients atomGradients() {
+        return atomGradients;
+    }
+
+    /** Whether any pair of the batch moves a latent, after {@link #gradients}. */
+    boolean moves(int latent) {
+        return lists.has(latent) || deadLatents.has(latent);
+    }
+
+    /** Adds up ∂L/∂b_dec, after {@link #gradients}. */
     MemorySegment centreGradient(int rows) {
         int dHead = dictionary.dHead();
         centreGradient.fill((byte) 0);
-        for (int task = 0; task < tasks(rows, ROW_TASK); task++) {
-            Lanes.addScaled(centreGradient, 0, 1, rowSums, (long) task * dHead, dHead);
-        }
-        for (int task = 0; task < tasks(dictionary.latents(), ATOM_TASK); task++) {
+        rowGradients.addSums(rows, centreGradient, dHead);
+        for (int task = 0; task < atomTasks(); task++) {
             Lanes.addScaled(centreGradient, 0, 1, atomSums, (long) task * dHead, dHead);
         }
         return centreGradient;
@@ -179,7 +193,7 @@ public final class SaeTrainer implements AutoCloseable {
     double loss(int rows) {
         double loss = 0;
         for (int g = 0; g < rowGradients.groups(); g++) {
-            loss += codes.weights().get(g) * squaredError(rows, g);
+            loss += codes.weights().get(g) * rowGradients.squaredError(rows, g);
         }
         return loss / ((double) rows * dictionary.dHead());
     }
@@ -191,87 +205,107 @@ public final class SaeTrainer implements AutoCloseable {
         arena.close();
     }
 
-    private void rowTask(int task, int worker, MemorySegment vectors, int rows) {
-        int dHead = dictionary.dHead();
-        MemorySegment atoms = dictionary.decoderWeights();
-        MemorySegment bias = dictionary.decoderBias();
-        float scale = lossScale(rows);
-        zero(rowSums, task);
-        int end = Math.min(rows, (task + 1) * ROW_TASK);
-        for (int row = task * ROW_TASK; row < end; row++) {
-            rowGradients.compute(row, vectors, codes.pairs(), atoms, bias, scale, rowScratch[worker]);
-            codes.teachEncoder(row, scale, rowGradients.coefficientGradients());
-            // The first group's gradient sums over every budget, and b_dec is part of every reconstruction.
-            long all = (long) row * rowGradients.groups() * dHead;
-            Lanes.addScaled(rowSums, (long) task * dHead, 1, rowGradients.gradients(), all, dHead);
+    private void centre(int slice, int task, MemorySegment vectors, int rows) {
+        for (int row = RowGradients.firstRow(task); row < RowGradients.endRow(task, rows); row++) {
+            centred.putCentred(slice, row, vectors, (long) row * dictionary.dHead(), dictionary.decoderBias());
         }
     }
 
-    private void updateAtoms(int task, int worker, MemorySegment vectors, float rate) {
+    private void addGradients(int slice, int task) {
+        for (int latent = task * ATOM_TASK; latent < endLatent(task); latent++) {
+            if (moves(latent)) {
+                atomGradients.clear(slice, latent);
+                atomGradients.add(slice, latent, lists, latent, rowGradients.gradients(), centred);
+                if (deadLatents.has(latent)) {
+                    deadLatents.add(atomGradients, slice, latent, centred);
+                }
+            }
+        }
+    }
+
+    private void addBiasGradients(int task) {
         int dHead = dictionary.dHead();
-        AtomUpdates.Gradient gradient = scratch[worker];
-        MemorySegment atoms = dictionary.decoderWeights();
-        zero(atomSums, task);
-        int end = Math.min(dictionary.latents(), (task + 1) * ATOM_TASK);
-        for (int latent = task * ATOM_TASK; latent < end; latent++) {
-            if (!gradient(latent, vectors, gradient, task)) {
+        long sums = (long) task * dHead;
+        atomSums.asSlice(sums * Float.BYTES, (long) dHead * Float.BYTES).fill((byte) 0);
+        for (int latent = task * ATOM_TASK; latent < endLatent(task); latent++) {
+            float bias = lists.biasGradient(latent);
+            // b_dec is subtracted before encoding: its share of the encoder's gradient is −Σ ∂L/∂b_enc · w_enc.
+            if (lists.has(latent)) {
+                Lanes.addScaled(atomSums, sums, -bias, dictionary.encoderWeights(), (long) latent * dHead, dHead);
+            }
+            if (deadLatents.has(latent)) {
+                bias += deadLatents.biasGradient(latent);
+            }
+            biasGradients.setAtIndex(JAVA_FLOAT, latent, bias);
+        }
+    }
+
+    private void update(int task, float rate) {
+        int dHead = dictionary.dHead();
+        MemorySegment decoder = dictionary.decoderWeights();
+        for (int latent = task * ATOM_TASK; latent < endLatent(task); latent++) {
+            if (!moves(latent)) {
                 continue;
             }
+            if (lists.fires(latent)) {
+                state.fired(latent);
+            }
             long row = (long) latent * dHead;
-            float along = Lanes.dot(gradient.decoder, 0, atoms, row, dHead);
-            Lanes.addScaled(gradient.decoder, 0, -along, atoms, row, dHead);
+            long gradient = atomGradients.at(latent);
+            MemorySegment decoderGradients = atomGradients.decoder();
+            float along = Lanes.dot(decoderGradients, gradient, decoder, row, dHead);
+            Lanes.addScaled(decoderGradients, gradient, -along, decoder, row, dHead);
             int update = state.updated(latent);
-            adam.update(atoms, state.decoder(), row, gradient.decoder, dHead, rate, update);
-            Lanes.normalise(atoms, row, dHead);
-            adam.update(dictionary.encoderWeights(), state.encoder(), row, gradient.encoder, dHead, rate, update);
-            adam.update(dictionary.encoderBias(), state.encoderBias(), latent, gradient.bias, 1, rate, update);
+            adam.update(decoder, state.decoder(), row, decoderGradients, gradient, dHead, rate, update);
+            Lanes.normalise(decoder, row, dHead);
+            atoms.put(latent, decoder, row);
+            adam.update(
+                    dictionary.encoderWeights(),
+                    state.encoder(),
+                    row,
+                    atomGradients.encoder(),
+                    gradient,
+                    dHead,
+                    rate,
+                    update);
+            adam.update(dictionary.encoderBias(), state.encoderBias(), latent, biasGradients, latent, 1, rate, update);
         }
-    }
-
-    private void updateCentre(int rows, float rate) {
-        adam.update(
-                dictionary.decoderBias(),
-                state.decoderBias(),
-                0,
-                centreGradient(rows),
-                dictionary.dHead(),
-                rate,
-                state.steps());
     }
 
     private int[] dead() {
-        return IntStream.range(0, dictionary.latents())
-                .filter(latent ->
-                        state.silentFor(latent) >= settings.auxiliary().deadAfter())
-                .toArray();
+        int[] dead = new int[deadCount()];
+        for (int latent = 0, i = 0; i < dead.length; latent++) {
+            if (isDead(latent)) {
+                dead[i++] = latent;
+            }
+        }
+        return dead;
+    }
+
+    private int deadCount() {
+        int count = 0;
+        for (int latent = 0; latent < dictionary.latents(); latent++) {
+            count += isDead(latent) ? 1 : 0;
+        }
+        return count;
+    }
+
+    private boolean isDead(int latent) {
+        return state.silentFor(latent) >= settings.auxiliary().deadAfter();
     }
 
     private StepResult result(int rows) {
         int largest = rowGradients.groups() - 1;
-        long pairs = codes.kept();
-        double unexplained = squaredError(rows, largest) / rows / state.variance();
+        double unexplained = rowGradients.squaredError(rows, largest) / rows / state.variance();
         return new StepResult(
-                loss(rows), 1 - unexplained, (double) pairs / rows, (double) dead().length / dictionary.latents());
+                loss(rows), 1 - unexplained, (double) codes.kept() / rows, (double) deadCount() / dictionary.latents());
     }
 
-    private double squaredError(int rows, int group) {
-        double sum = 0;
-        for (int row = 0; row < rows; row++) {
-            sum += rowGradients.error(row, group);
-        }
-        return sum;
+    private int endLatent(int task) {
+        return Math.min(dictionary.latents(), (task + 1) * ATOM_TASK);
     }
 
-    private float lossScale(int rows) {
-        return 1f / ((float) rows * dictionary.dHead());
-    }
-
-    private void zero(MemorySegment sums, int task) {
-        long bytes = (long) dictionary.dHead() * Float.BYTES;
-        sums.asSlice(task * bytes, bytes).fill((byte) 0);
-    }
-
-    private static int tasks(int count, int size) {
-        return (count + size - 1) / size;
+    private int atomTasks() {
+        return Math.ceilDiv(dictionary.latents(), ATOM_TASK);
     }
 }

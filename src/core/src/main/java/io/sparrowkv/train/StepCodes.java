@@ -33,12 +33,13 @@ sealed interface StepCodes extends AutoCloseable permits OwnCodes, PursuitCodes 
     long kept();
 
     /**
-     * Puts what the encoder is to learn from a row in the place of the error's own ∂L/∂z, where that is not it.
+     * What the encoder is to learn from a pair.
      *
      * @param scale of the loss
-     * @param gradients ∂L/∂z, {@code [rows, budgets().getLast()]}
+     * @param own the error's own ∂L/∂z
+     * @return that, or what takes its place
      */
-    void teachEncoder(int row, float scale, MemorySegment gradients);
+    float encoderGradient(int row, int pair, float scale, float own);
 
     /** Makes the first weights. */
     void firstWeights(FirstWeights weights, MemorySegment sample, int rows);

@@ -51,29 +51,28 @@ class SaeTrainerTest {
         randomise(trainer.dictionary(), 5);
         trainer.reload();
 
-        trainer.gradients(vectors, rows);
-        AtomUpdates.Gradient gradient = new AtomUpdates.Gradient(arena, dHead);
         float largest = 0;
         Dictionary d = trainer.dictionary();
         for (int latent = 0; latent < d.latents(); latent++) {
             trainer.gradients(vectors, rows);
-            if (!trainer.gradient(latent, vectors, gradient, 0)) {
-                gradient.clear();
-            }
+            float[] decoder = gradient(trainer, trainer.atomGradients().decoder(), latent);
+            float[] encoder = gradient(trainer, trainer.atomGradients().encoder(), latent);
+            float bias = trainer.biasGradients().getAtIndex(JAVA_FLOAT, latent);
             for (int i = 0; i < dHead; i += 3) {
                 long at = (long) latent * dHead + i;
-                assertThat(gradient.decoder.getAtIndex(JAVA_FLOAT, i))
+                assertThat(decoder[i])
                         .as("W_dec[%d][%d]", latent, i)
                         .satisfies(near(difference(trainer, vectors, rows, d.decoderWeights(), at)));
-                assertThat(gradient.encoder.getAtIndex(JAVA_FLOAT, i))
+                assertThat(encoder[i])
                         .as("W_enc[%d][%d]", latent, i)
                         .satisfies(near(difference(trainer, vectors, rows, d.encoderWeights(), at)));
-                largest = Math.max(largest, Math.abs(gradient.encoder.getAtIndex(JAVA_FLOAT, i)));
+                largest = Math.max(largest, Math.abs(encoder[i]));
             }
-            assertThat(gradient.bias.getAtIndex(JAVA_FLOAT, 0))
+            assertThat(bias)
                     .as("b_enc[%d]", latent)
                     .satisfies(near(difference(trainer, vectors, rows, d.encoderBias(), latent)));
         }
+        trainer.gradients(vectors, rows);
         MemorySegment centre = trainer.centreGradient(rows);
         for (int i = 0; i < dHead; i++) {
             assertThat(centre.getAtIndex(JAVA_FLOAT, i))
@@ -95,21 +94,19 @@ class SaeTrainerTest {
         Dictionary d = trainer.dictionary();
         float[][] taught = taughtEncoder(d, vectors, rows, 3, 5);
 
-        AtomUpdates.Gradient gradient = new AtomUpdates.Gradient(arena, dHead);
         float largest = 0;
         for (int latent = 0; latent < d.latents(); latent++) {
             trainer.gradients(vectors, rows);
-            if (!trainer.gradient(latent, vectors, gradient, 0)) {
-                gradient.clear();
-            }
+            float[] decoder = gradient(trainer, trainer.atomGradients().decoder(), latent);
+            float[] encoder = gradient(trainer, trainer.atomGradients().encoder(), latent);
             for (int i = 0; i < dHead; i += 3) {
                 // Coefficients of least squares: what they change by takes no part in the gradient.
-                assertThat(gradient.decoder.getAtIndex(JAVA_FLOAT, i))
+                assertThat(decoder[i])
                         .as("W_dec[%d][%d]", latent, i)
                         .satisfies(near(
                                 difference(trainer, vectors, rows, d.decoderWeights(), (long) latent * dHead + i)));
                 float expected = taught[latent][i];
-                assertThat(gradient.encoder.getAtIndex(JAVA_FLOAT, i))
+                assertThat(encoder[i])
                         .as("W_enc[%d][%d]", latent, i)
                         .isCloseTo(expected, within(1e-4f * Math.max(1, Math.abs(expected))));
                 largest = Math.max(largest, Math.abs(expected));
@@ -318,6 +315,16 @@ class SaeTrainerTest {
                 weights.setAtIndex(JAVA_FLOAT, i, (float) (0.3 * random.nextGaussian()));
             }
         }
+    }
+
+    /** One latent's row of a gradient; 0 where no pair moves it. */
+    private static float[] gradient(SaeTrainer trainer, MemorySegment gradients, int latent) {
+        float[] row = new float[trainer.dictionary().dHead()];
+        if (trainer.moves(latent)) {
+            long at = trainer.atomGradients().at(latent) * Float.BYTES;
+            MemorySegment.copy(gradients, JAVA_FLOAT, at, row, 0, row.length);
+        }
+        return row;
     }
 
     /** Central difference of the loss in one weight. */
