@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.attention.WarmUp;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
@@ -15,6 +16,7 @@ import io.sparrowkv.llm.model.DenseKvCache;
 import io.sparrowkv.llm.model.KvCache;
 import io.sparrowkv.llm.model.Libtorch;
 import io.sparrowkv.llm.model.MemoryNeed;
+import io.sparrowkv.llm.model.ModelConfig;
 import io.sparrowkv.llm.model.SparseKvCache;
 import io.sparrowkv.llm.tokenizer.TextTokenizer;
 import io.sparrowkv.report.Progress;
@@ -96,9 +98,22 @@ final class GenerateCommand implements Runnable {
         }
         Sampling sampling = new Sampling(temperature, topK, topP, seed);
         Path folder = model.folder();
+        StartTimes.Clock clock = new StartTimes.Clock();
+        Optional<WarmUp> warmUp = cache.codec().isSparse()
+                ? Optional.of(WarmUp.start(ModelConfig.read(folder).attentionShape()))
+                : Optional.empty();
+        try {
+            generate(folder, sampling, clock, warmUp);
+        } finally {
+            warmUp.ifPresent(WarmUp::close);
+        }
+    }
+
+    private void generate(Path folder, Sampling sampling, StartTimes.Clock clock, Optional<WarmUp> warmUp) {
         Libtorch.useThreads(cache.threads());
         try (CausalLm lm = CausalLm.load(folder);
                 TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary())) {
+            clock.modelLoaded();
             GenerationRequest request = new GenerationRequest(
                     tokenizer.encode(prompt.text(), true),
                     maxTokens,
@@ -111,11 +126,11 @@ final class GenerateCommand implements Runnable {
             Generator generator = new Generator(lm, tokenizer);
             GenerateReport report;
             if (cache.codec().isDense()) {
-                report = dense(lm, generator, request);
+                report = dense(lm, generator, request, clock);
             } else if (cache.codec().isSparse()) {
-                report = sparse(lm, generator, request);
+                report = sparse(lm, generator, request, clock, warmUp);
             } else {
-                report = quantized(lm, generator, request);
+                report = quantized(lm, generator, request, clock);
             }
             if (output.json()) {
                 output.emit(report);
@@ -129,43 +144,54 @@ final class GenerateCommand implements Runnable {
         }
     }
 
-    private GenerateReport dense(CausalLm lm, Generator generator, GenerationRequest request) {
+    private GenerateReport dense(CausalLm lm, Generator generator, GenerationRequest request, StartTimes.Clock clock) {
         int tokens = request.contextTokens();
         MemoryNeed.require(
                 "a dense cache of " + tokens + " tokens",
                 DenseKvCache.bytesNeeded(lm.config().attentionShape(), tokens),
                 "use a shorter context or --codec sparse");
         try (DenseKvCache dense = new DenseKvCache(lm.config().attentionShape(), tokens)) {
+            StartTimes times = clock.cacheMade();
             Generation generation = generate(generator, request, dense);
-            return GenerateReport.dense(lm, generation, dense.length());
+            return GenerateReport.dense(lm, times, generation, dense.length());
         }
     }
 
-    private GenerateReport sparse(CausalLm lm, Generator generator, GenerationRequest request) {
+    private GenerateReport sparse(
+            CausalLm lm,
+            Generator generator,
+            GenerationRequest request,
+            StartTimes.Clock clock,
+            Optional<WarmUp> warmUp) {
         try (SparseCaches caches = SparseCaches.open(lm, cache.dictionaries())) {
+            clock.dictionariesRead();
             CacheOptions options = cache.options(lm, caches.dictionaries());
             AttentionShape shape = lm.config().attentionShape();
             options.validate(shape, caches.dictionaries());
             CacheMemory.require(shape, options, options.pairs(caches.dictionaries()), request.contextTokens());
             caches.useStore(store, options);
             try (SparseKvCache sparse = caches.newCache(options)) {
+                warmUp.ifPresent(WarmUp::close);
+                StartTimes times = clock.cacheMade();
                 Generation generation = generate(generator, request, sparse);
                 Optional<StoreReport> reuse = caches.known()
                         .map(known -> StoreReport.of(
                                 known, generation.promptTokens(), generation.reusedTokens(), sparse.restoredBlocks()));
-                return GenerateReport.sparse(lm, generation, sparse.bytes(), caches.encoders(), reuse);
+                return GenerateReport.sparse(lm, times, generation, sparse.bytes(), caches.encoders(), reuse);
             }
         }
     }
 
-    private GenerateReport quantized(CausalLm lm, Generator generator, GenerationRequest request) {
+    private GenerateReport quantized(
+            CausalLm lm, Generator generator, GenerationRequest request, StartTimes.Clock clock) {
         CacheOptions options = cache.quantizedOptions();
         AttentionShape shape = lm.config().attentionShape();
         VectorCodec codec = cache.codec().quantizer(shape.dHead());
         CacheMemory.require(shape, options, codec, request.contextTokens());
         try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codec, options))) {
+            StartTimes times = clock.cacheMade();
             Generation generation = generate(generator, request, quantized);
-            return GenerateReport.quantized(lm, generation, quantized.bytes(), codec);
+            return GenerateReport.quantized(lm, times, generation, quantized.bytes(), codec);
         }
     }
 

@@ -16,6 +16,10 @@ import java.util.Optional;
  * What a generation was and what it cost.
  *
  * @param end why it ended
+ * @param start what came before the prompt
+ * @param secondsToFirstToken from the prompt's token ids to the first token: looking them up in a store, reading the rest
+ * @param secondsFromModelToFirstToken the same from the loaded model on: with dictionaries, encoder and store, which a process that
+ *     answers more than one prompt has ready
  * @param cacheTokens tokens that the cache holds
  * @param cacheBytes bytes of the cache's contents; of a dense cache fp32, as libtorch computes on the CPU
  * @param denseFp16Bytes what the same tokens take in a dense fp16 cache
@@ -31,7 +35,9 @@ record GenerateReport(
         String end,
         int promptTokens,
         int generatedTokens,
+        StartTimes start,
         double secondsToFirstToken,
+        double secondsFromModelToFirstToken,
         double prefillTokensPerSecond,
         double decodeTokensPerSecond,
         int cacheTokens,
@@ -40,10 +46,11 @@ record GenerateReport(
         Optional<CacheBytes> parts,
         Optional<StoreReport> store)
         implements Report {
-    static GenerateReport dense(CausalLm lm, Generation generation, int cacheTokens) {
+    static GenerateReport dense(CausalLm lm, StartTimes start, Generation generation, int cacheTokens) {
         long denseFp16 = cacheTokens * lm.config().attentionShape().denseFp16BytesPerToken();
         return of(
                 lm,
+                start,
                 generation,
                 "dense",
                 Optional.empty(),
@@ -55,10 +62,16 @@ record GenerateReport(
     }
 
     static GenerateReport sparse(
-            CausalLm lm, Generation generation, CacheBytes bytes, EncoderBackend encoder, Optional<StoreReport> store) {
+            CausalLm lm,
+            StartTimes start,
+            Generation generation,
+            CacheBytes bytes,
+            EncoderBackend encoder,
+            Optional<StoreReport> store) {
         String used = encoder.name() + " (" + encoder.description() + ")";
         return of(
                 lm,
+                start,
                 generation,
                 "sparse",
                 Optional.of(used),
@@ -69,9 +82,11 @@ record GenerateReport(
                 store);
     }
 
-    static GenerateReport quantized(CausalLm lm, Generation generation, CacheBytes bytes, VectorCodec codec) {
+    static GenerateReport quantized(
+            CausalLm lm, StartTimes start, Generation generation, CacheBytes bytes, VectorCodec codec) {
         return of(
                 lm,
+                start,
                 generation,
                 codec.name(),
                 Optional.empty(),
@@ -84,6 +99,7 @@ record GenerateReport(
 
     private static GenerateReport of(
             CausalLm lm,
+            StartTimes start,
             Generation generation,
             String codec,
             Optional<String> encoder,
@@ -101,7 +117,9 @@ record GenerateReport(
                 generation.end().name().toLowerCase(Locale.ROOT),
                 generation.promptTokens(),
                 generation.tokens().length,
+                start,
                 generation.secondsToFirstToken(),
+                start.afterModel() + generation.secondsToFirstToken(),
                 generation.prefillTokensPerSecond(),
                 generation.decodeTokensPerSecond(),
                 cacheTokens,
@@ -117,11 +135,14 @@ record GenerateReport(
                 "%s: prompt %s tokens, first token after %s (%s), then %d at %s, ended by %s%n",
                 codec,
                 Quantities.count(promptTokens),
-                Quantities.time(Duration.ofNanos((long) (1e9 * secondsToFirstToken))),
+                time(secondsToFirstToken),
                 Quantities.rate(prefillTokensPerSecond, "tokens"),
                 generatedTokens - 1,
                 Quantities.rate(decodeTokensPerSecond, "tokens"),
                 end.replace('_', ' '));
+        out.printf(
+                "before that: model %s, dictionaries and encoder %s, store and cache %s%n",
+                time(start.model()), time(start.dictionaries()), time(start.cache()));
         store.ifPresent(reuse -> reuse.print(out));
         encoder.ifPresent(used -> out.println("encoder: " + used));
         out.printf("cache of %s tokens:%n", Quantities.count(cacheTokens));
@@ -130,5 +151,9 @@ record GenerateReport(
                 () -> out.printf(
                         "  %s as computed (fp32); in fp16 %s%n",
                         Quantities.bytes(cacheBytes), Quantities.bytes(denseFp16Bytes)));
+    }
+
+    private static String time(double seconds) {
+        return Quantities.time(Duration.ofNanos((long) (1e9 * seconds)));
     }
 }

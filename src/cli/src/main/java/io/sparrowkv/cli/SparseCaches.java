@@ -76,11 +76,16 @@ final class SparseCaches implements AutoCloseable {
         return known;
     }
 
-    /** An empty cache; the caller closes it. */
+    /** An empty cache, beside the store that is in use; the caller closes it. */
     SparseKvCache newCache(CacheOptions options) {
+        return newCache(options, known);
+    }
+
+    /** An empty cache that begins with what {@code from} knows; the caller closes it. */
+    SparseKvCache newCache(CacheOptions options, Optional<ChronicleBlockStore> from) {
         SparseCache cache =
                 new SparseCache(lm.config().attentionShape(), lm.rotary(), dictionaries, encoders, store, options);
-        return known.isPresent() ? new SparseKvCache(cache, known.get()) : new SparseKvCache(cache);
+        return from.isPresent() ? new SparseKvCache(cache, from.get()) : new SparseKvCache(cache);
     }
 
     /** Caches of sparse codes, to be compared. */

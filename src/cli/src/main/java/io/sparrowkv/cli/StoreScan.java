@@ -11,6 +11,7 @@ import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.store.ArrowBlockStore;
 import io.sparrowkv.store.BlockStore;
 import io.sparrowkv.store.chronicle.ChronicleBlockStore;
+import io.sparrowkv.store.chronicle.RandomBlocks;
 import io.sparrowkv.store.chronicle.StoreProfile;
 import io.sparrowkv.store.chronicle.Sync;
 import java.io.IOException;
@@ -39,7 +40,7 @@ record StoreScan(double arrowMicros, double chronicleMicros) {
     /** Measures both by turns, so that what else the machine does meets both alike. */
     static StoreScan of(EncoderBackend encoders, Path folder, int kvHeads, int tokens, int threads, Duration time)
             throws IOException {
-        int dHead = StoreMeasurement.D_HEAD;
+        int dHead = RandomBlocks.D_HEAD;
         CacheOptions options = CacheOptions.defaults().withThreads(threads);
         AttentionShape shape = AttentionShape.of(1, GROUP * kvHeads, kvHeads, dHead);
         try (DictionarySet dictionaries = RandomDictionaries.set(1, 0, RopeStage.POST, dHead, LATENTS, LATENTS, 1)) {

@@ -2,10 +2,14 @@ package io.sparrowkv.cli;
 
 import static io.sparrowkv.cli.BadInputTest.refused;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
+import io.sparrowkv.store.chronicle.StoreCounters;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -73,6 +77,31 @@ class StoreCommandTest {
         assertThat(longer.at("/store/blocksReused").asInt()).isEqualTo(blocks);
         assertThat(longer.at("/text").asString())
                 .isEqualTo(generate().at("/text").asString());
+    }
+
+    @Test
+    void anEvaluationReadsAKnownBeginningFromTheStoreAndFindsTheSame() throws IOException {
+        JsonNode without = evaluate();
+        JsonNode first = evaluate("--store", store.toString(), "--store-capacity", "64M");
+        JsonNode second = evaluate("--store", store.toString());
+
+        assertThat(first.at("/store/tokensReused").asInt()).isZero();
+        assertThat(second.at("/store/tokensReused").asInt()).isEqualTo(4 + 64 * 3);
+        double kl = without.at("/evaluation/comparison/meanKl").asDouble();
+        assertThat(kl).isPositive();
+        for (JsonNode run : List.of(first, second)) {
+            assertThat(run.at("/evaluation/comparison/meanKl").asDouble()).isCloseTo(kl, withinPercentage(1));
+        }
+    }
+
+    @Test
+    void whatAFullStoreEvictedIsSaid() {
+        StringWriter said = new StringWriter();
+        new StoreReport("/codes", 3, 196, 500, new StoreCounters(36, 0, 0, 90, 12, 3 << 20, 0))
+                .print(new PrintWriter(said, true));
+        assertThat(said.toString())
+                .contains("/codes: 3 blocks reused, prefill of 196 of 500 tokens saved")
+                .contains("12 blocks of older texts (3.00 MiB) were evicted");
     }
 
     @Test
@@ -174,6 +203,13 @@ class StoreCommandTest {
     private JsonNode generate(String... options) {
         List<String> arguments =
                 new ArrayList<>(List.of("generate", "--prompt-file", prompt.toString(), "--max-tokens", "60"));
+        arguments.addAll(List.of(options));
+        return json(arguments.toArray(String[]::new));
+    }
+
+    private JsonNode evaluate(String... options) {
+        List<String> arguments =
+                new ArrayList<>(List.of("eval", "ppl", "--text", prompt.toString(), "--unscored", "200"));
         arguments.addAll(List.of(options));
         return json(arguments.toArray(String[]::new));
     }

@@ -3,12 +3,14 @@ package io.sparrowkv.codec;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
+import org.apache.arrow.memory.ForeignAllocation;
 import org.apache.arrow.vector.VectorLoader;
 import org.apache.arrow.vector.VectorSchemaRoot;
 import org.apache.arrow.vector.ipc.message.ArrowFieldNode;
@@ -95,29 +97,41 @@ public final class CodeBlockSchema {
     }
 
     /**
-     * Shows a block as Arrow vectors, without a copy.
+     * Shows a block as Arrow vectors where it lies, in whatever store, without a copy.
      *
-     * @param body the block, which the root retains until it is closed
+     * @param body native memory that must stay until the root is closed: a lease's
      */
-    public static VectorSchemaRoot wrap(CodeBlockLayout layout, ArrowBuf body, BufferAllocator allocator) {
-        ArrowFieldNode rows = new ArrowFieldNode(layout.rows(), 0);
-        ArrowBuf none = allocator.getEmpty();
-        List<ArrowFieldNode> nodes;
-        List<ArrowBuf> buffers;
-        if (layout.pairs().packed()) {
-            nodes = List.of(rows);
-            buffers = List.of(none, body.slice(0, (long) layout.rows() * layout.rowBytes()));
-        } else {
-            ArrowFieldNode pairs = new ArrowFieldNode((long) layout.rows() * layout.budget(), 0);
-            nodes = List.of(rows, pairs, rows, pairs);
-            ArrowBuf indices = body.slice(0, layout.partBytes());
-            ArrowBuf coefficients = body.slice(layout.coefficientOffset(), layout.partBytes());
-            buffers = List.of(none, none, indices, none, none, coefficients);
-        }
+    public static VectorSchemaRoot wrap(CodeBlockLayout layout, MemorySegment body, BufferAllocator allocator) {
         VectorSchemaRoot root = VectorSchemaRoot.create(of(layout), allocator);
-        try (ArrowRecordBatch batch = new ArrowRecordBatch(layout.rows(), nodes, buffers)) {
+        try (ArrowBuf buffer = allocator.wrapForeignAllocation(new Borrowed(body));
+                ArrowRecordBatch batch = batch(layout, buffer, allocator.getEmpty())) {
             new VectorLoader(root).load(batch);
         }
         return root;
+    }
+
+    private static ArrowRecordBatch batch(CodeBlockLayout layout, ArrowBuf body, ArrowBuf none) {
+        ArrowFieldNode rows = new ArrowFieldNode(layout.rows(), 0);
+        if (layout.pairs().packed()) {
+            ArrowBuf packed = body.slice(0, (long) layout.rows() * layout.rowBytes());
+            return new ArrowRecordBatch(layout.rows(), List.of(rows), List.of(none, packed));
+        }
+        ArrowFieldNode pairs = new ArrowFieldNode((long) layout.rows() * layout.budget(), 0);
+        ArrowBuf indices = body.slice(0, layout.partBytes());
+        ArrowBuf coefficients = body.slice(layout.coefficientOffset(), layout.partBytes());
+        return new ArrowRecordBatch(
+                layout.rows(),
+                List.of(rows, pairs, rows, pairs),
+                List.of(none, none, indices, none, none, coefficients));
+    }
+
+    /** Memory that Arrow sees and somebody else frees. */
+    private static final class Borrowed extends ForeignAllocation {
+        Borrowed(MemorySegment memory) {
+            super(memory.byteSize(), memory.address());
+        }
+
+        @Override
+        protected void release0() {}
     }
 }

@@ -1,7 +1,6 @@
 package io.sparrowkv.store;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.codec.CodeBlockSchema;
 import io.sparrowkv.io.InvalidInputException;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
@@ -12,7 +11,6 @@ import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.OutOfMemoryException;
 import org.apache.arrow.memory.RootAllocator;
-import org.apache.arrow.vector.VectorSchemaRoot;
 
 /** Keeps blocks off-heap in this process, each in one Arrow buffer, up to a limit. */
 public final class ArrowBlockStore implements BlockStore {
@@ -25,7 +23,7 @@ public final class ArrowBlockStore implements BlockStore {
     /** @param limit most bytes that blocks may take */
     public ArrowBlockStore(long limit) {
         if (limit < 1) {
-            throw new InvalidInputException("--store-limit is " + limit + " bytes; choose a positive size");
+            throw new InvalidInputException("a store of " + limit + " bytes; choose a positive limit");
         }
         // Exact sizes: Arrow's own policy rounds up to a power of two, and bytes are counted here, not claimed.
         allocator = new RootAllocator(RootAllocator.configBuilder()
@@ -74,14 +72,6 @@ public final class ArrowBlockStore implements BlockStore {
         return List.copyOf(blocks.keySet());
     }
 
-    /** Shows a block as Arrow vectors, without a copy; the caller closes the root. Empty when the store does not have it. */
-    public synchronized Optional<VectorSchemaRoot> vectors(BlockKey key) {
-        Entry entry = blocks.get(key);
-        return entry == null
-                ? Optional.empty()
-                : Optional.of(CodeBlockSchema.wrap(entry.layout(), entry.buffer(), allocator));
-    }
-
     @Override
     public synchronized StoreStatistics statistics() {
         return new StoreStatistics(blocks.size(), allocator.getAllocatedMemory(), allocator.getLimit());
@@ -104,7 +94,7 @@ public final class ArrowBlockStore implements BlockStore {
             return allocator.buffer(size);
         } catch (OutOfMemoryException e) {
             throw new InvalidInputException(
-                    "%s: a block of %d bytes does not fit in the store, %d of %d bytes are taken; raise --store-limit or lower the budgets"
+                    "%s: a block of %d bytes does not fit in the store, %d of %d bytes are taken; raise its limit or lower the budgets"
                             .formatted(key.site(), size, allocator.getAllocatedMemory(), allocator.getLimit()),
                     e);
         }

@@ -463,7 +463,7 @@ class SparseCacheTest {
             assertThatThrownBy(() -> scene.attend(cache, 0, 0, 300, new float[300 * 32]))
                     .isInstanceOf(InvalidInputException.class)
                     .hasMessageContaining("20000")
-                    .hasMessageContaining("--store-limit");
+                    .hasMessageContaining("raise its limit");
         }
     }
 

@@ -10,12 +10,11 @@ import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
-import io.sparrowkv.store.ArrowBlockStore;
-import io.sparrowkv.store.BlockKey;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.apache.arrow.memory.RootAllocator;
 import org.apache.arrow.vector.FixedSizeBinaryVector;
 import org.apache.arrow.vector.Float2Vector;
 import org.apache.arrow.vector.UInt2Vector;
@@ -76,15 +75,19 @@ class CodeBlockTest {
     @Test
     void theBytesAreAnArrowRecordBatch() {
         CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 6);
-        BlockKey key = new BlockKey(9, SITE);
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = random(64 * 2, 6);
-                ArrowBlockStore store = new ArrowBlockStore(1 << 20)) {
+                RootAllocator allocator = new RootAllocator()) {
             MemorySegment body = pack(layout, codes, arena);
-            store.put(key, layout, body);
-            try (VectorSchemaRoot root = store.vectors(key).orElseThrow()) {
+            try (VectorSchemaRoot root = CodeBlockSchema.wrap(layout, body, allocator)) {
                 assertThat(root.getSchema()).isEqualTo(CodeBlockSchema.of(layout));
                 assertThat(root.getRowCount()).isEqualTo(128);
+                assertThat(((FixedSizeListVector) root.getVector("index"))
+                                .getDataVector()
+                                .getDataBuffer()
+                                .memoryAddress())
+                        .as("no copy")
+                        .isEqualTo(body.address());
                 UInt2Vector indices = (UInt2Vector) ((FixedSizeListVector) root.getVector("index")).getDataVector();
                 Float2Vector coefficients =
                         (Float2Vector) ((FixedSizeListVector) root.getVector("coefficient")).getDataVector();
@@ -170,13 +173,11 @@ class CodeBlockTest {
     @Test
     void packedRowsAreAnArrowRecordBatch() {
         CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 24, 5, PairFormat.of(Coefficients.BITS_6, 0, 4096));
-        BlockKey key = new BlockKey(9, SITE);
         try (Arena arena = Arena.ofConfined();
                 CodeBatch codes = random(64 * 2, 5, 4096);
-                ArrowBlockStore store = new ArrowBlockStore(1 << 20)) {
+                RootAllocator allocator = new RootAllocator()) {
             MemorySegment body = pack(layout, codes, arena);
-            store.put(key, layout, body);
-            try (VectorSchemaRoot root = store.vectors(key).orElseThrow()) {
+            try (VectorSchemaRoot root = CodeBlockSchema.wrap(layout, body, allocator)) {
                 assertThat(root.getSchema()).isEqualTo(CodeBlockSchema.of(layout));
                 FixedSizeBinaryVector rows = (FixedSizeBinaryVector) root.getVector("code");
                 for (int row = 0; row < 128; row++) {

@@ -101,7 +101,7 @@ class ArrowBlockStoreTest {
             put(store, 2);
             assertThatThrownBy(() -> put(store, 3))
                     .isInstanceOf(InvalidInputException.class)
-                    .hasMessageContainingAll("768 bytes", "1536 of 1536", "--store-limit");
+                    .hasMessageContainingAll("768 bytes", "1536 of 1536", "raise its limit");
             assertThat(store.statistics().blocks()).isEqualTo(2);
             store.remove(new BlockKey(1, SITE));
             put(store, 3);

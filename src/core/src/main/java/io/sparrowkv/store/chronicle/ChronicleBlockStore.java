@@ -264,7 +264,7 @@ public final class ChronicleBlockStore implements BlockStore {
             forcing.end();
             owner.beginClosing();
             files.force();
-            List<OwnerFile.Seal> described = files.describe();
+            List<ShutdownMark.Seal> described = files.describe();
             files.close();
             owner.leave(described, () -> MapFiles.seal(folder, described));
         } catch (IOException e) {

@@ -1,32 +1,20 @@
 package io.sparrowkv.store.chronicle;
 
+import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileLock;
 import java.util.ArrayList;
-import java.util.Comparator;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.PriorityQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Makes room: drops the least recently used prefixes that no other continues and nobody uses, from their ends on, so that what
  * remains of a sequence is always its beginning.
  */
 final class Eviction {
-    private static final class Node {
-        final long prefix;
-        final long parent;
-        final int end;
-        final long used;
-        int children;
-
-        Node(long prefix, long parent, int end, long used) {
-            this.prefix = prefix;
-            this.parent = parent;
-            this.end = end;
-            this.used = used;
-        }
-    }
+    private static final long WAIT_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
 
     private final MapFiles files;
     private final OwnerFile owner;
@@ -39,35 +27,26 @@ final class Eviction {
     }
 
     /** What an eviction freed. */
-    record Freed(long prefixes, long bytes) {
-        static final Freed NOTHING = new Freed(0, 0);
-    }
+    record Freed(long prefixes, long bytes) {}
 
-    /** Drops whole prefixes until {@code prefixes} are gone or none may go. Nothing while another process evicts. */
+    /** Drops whole prefixes until {@code prefixes} are gone or none may go. */
     Freed prefixes(long prefixes) {
-        FileLock lock = owner.beginEviction();
-        if (lock == null) {
-            return Freed.NOTHING;
-        }
+        FileLock lock = begin();
         try {
-            Map<Long, Node> nodes = nodes();
-            PriorityQueue<Node> leaves = new PriorityQueue<>(
-                    Comparator.<Node>comparingLong(node -> node.used).thenComparing(node -> -node.end));
-            nodes.values().stream().filter(node -> node.children == 0).forEach(leaves::add);
+            PrefixTree tree = new PrefixTree(files.prefixes);
+            PriorityQueue<PrefixTree.Node> leaves = new PriorityQueue<>(PrefixTree.Node.BY_USE);
+            tree.nodes().stream().filter(PrefixTree.Node::isLeaf).forEach(leaves::add);
             long evicted = 0;
             long bytes = 0;
             while (evicted < prefixes && !leaves.isEmpty()) {
-                Node leaf = leaves.poll();
+                PrefixTree.Node leaf = leaves.poll();
                 long freed = drop(leaf, true);
                 if (freed < 0) {
                     continue;
                 }
                 evicted++;
                 bytes += freed;
-                Node parent = nodes.get(leaf.parent);
-                if (parent != null && --parent.children == 0) {
-                    leaves.add(parent);
-                }
+                tree.remove(leaf).ifPresent(leaves::add);
             }
             return new Freed(evicted, bytes);
         } finally {
@@ -77,15 +56,12 @@ final class Eviction {
 
     /** Drops dense vectors, those of the least recently used prefixes first, whose codes stay. */
     void dense(long slots) {
-        FileLock lock = owner.beginEviction();
-        if (lock == null) {
-            return;
-        }
+        FileLock lock = begin();
         try {
-            List<Node> byUse = new ArrayList<>(nodes().values());
-            byUse.sort(Comparator.<Node>comparingLong(node -> node.used).thenComparing(node -> -node.end));
+            List<PrefixTree.Node> byUse = new ArrayList<>(new PrefixTree(files.prefixes).nodes());
+            byUse.sort(PrefixTree.Node.BY_USE);
             long enough = files.dense.count() - slots;
-            for (Node node : byUse) {
+            for (PrefixTree.Node node : byUse) {
                 if (files.dense.count() <= enough) {
                     return;
                 }
@@ -96,47 +72,66 @@ final class Eviction {
         }
     }
 
+    /** Drops a prefix with all its parts, whatever continues it; nothing when it is in use. */
+    void prefix(long prefix) {
+        FileLock claim = owner.claim(prefix);
+        if (claim != null) {
+            try {
+                remove(prefix, true);
+            } finally {
+                owner.release(claim);
+            }
+        }
+    }
+
+    /** Waits while another process, or another thread, evicts. */
+    private FileLock begin() {
+        long deadline = System.nanoTime() + WAIT_NANOS;
+        FileLock lock = owner.beginEviction();
+        while (lock == null) {
+            if (System.nanoTime() - deadline > 0) {
+                throw new IllegalStateException("another process has been evicting for %d s"
+                        .formatted(TimeUnit.NANOSECONDS.toSeconds(WAIT_NANOS)));
+            }
+            LockSupport.parkNanos(RETRY_NANOS);
+            lock = owner.beginEviction();
+        }
+        return lock;
+    }
+
     /** Bytes freed, or −1 when the prefix is in use. */
-    private long drop(Node node, boolean whole) {
+    private long drop(PrefixTree.Node node, boolean whole) {
         FileLock claim = owner.claim(node.prefix);
         if (claim == null) {
             return -1;
         }
         try {
-            long bytes = 0;
             if (whole) {
-                var record = files.prefixes.find(node.prefix, 0);
+                MemorySegment record = files.prefixes.find(node.prefix, 0);
                 if (record == null || PrefixRecord.used(record) != node.used) {
                     return -1; // used since it was listed: it may have got a child
                 }
-                files.prefixes.remove(node.prefix, 0);
-                bytes = files.prefixes.slotBytes();
             }
-            for (int layer = 0; layer < layers; layer++) {
-                if (files.dense.remove(node.prefix, layer)) {
-                    bytes += files.dense.slotBytes();
-                }
-                if (whole && files.blocks.remove(node.prefix, layer)) {
-                    bytes += files.blocks.slotBytes();
-                }
-            }
-            return bytes;
+            return remove(node.prefix, whole);
         } finally {
             owner.release(claim);
         }
     }
 
-    private Map<Long, Node> nodes() {
-        Map<Long, Node> nodes = new HashMap<>();
-        files.prefixes.forEach((prefix, slot, record) -> nodes.put(
-                prefix,
-                new Node(prefix, PrefixRecord.parent(record), PrefixRecord.end(record), PrefixRecord.used(record))));
-        for (Node node : nodes.values()) {
-            Node parent = nodes.get(node.parent);
-            if (parent != null && parent != node) {
-                parent.children++;
+    /** Bytes freed. */
+    private long remove(long prefix, boolean whole) {
+        long bytes = 0;
+        if (whole && files.prefixes.remove(prefix, 0)) {
+            bytes = files.prefixes.slotBytes();
+        }
+        for (int layer = 0; layer < layers; layer++) {
+            if (files.dense.remove(prefix, layer)) {
+                bytes += files.dense.slotBytes();
+            }
+            if (whole && files.blocks.remove(prefix, layer)) {
+                bytes += files.blocks.slotBytes();
             }
         }
-        return nodes;
+        return bytes;
     }
 }

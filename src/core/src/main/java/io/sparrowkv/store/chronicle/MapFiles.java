@@ -91,28 +91,30 @@ final class MapFiles implements AutoCloseable {
      * @param owner tells whether they were closed in order, and whether they may be repaired now
      */
     static MapFiles open(Path folder, StoreManifest manifest, OwnerFile owner) throws IOException {
+        ShutdownMark mark = owner.mark();
         if (!owner.alone()) {
-            for (int i = 0; i < owner.seals().size(); i++) {
+            for (int i = 0; i < mark.seals().size(); i++) {
                 if (Files.size(folder.resolve(NAMES.get(i)))
-                        < owner.seals().get(i).length()) {
+                        < mark.seals().get(i).length()) {
                     throw new FileSystemException(
                             folder.toString(), null, NAMES.get(i) + " was cut while another process has it open");
                 }
             }
             return open(folder, manifest, SlotFile.Opening.OPEN);
         }
-        if (owner.clean() && asSealed(folder, owner.seals())) {
-            reserve(folder, owner.seals());
+        if (mark.clean() && asSealed(folder, mark.seals())) {
+            reserve(folder, mark.seals());
             return open(folder, manifest, SlotFile.Opening.OPEN);
         }
         LOG.warn(
                 "{}: {}; checking it",
                 folder,
-                owner.clean()
+                mark.clean()
                         ? "the store was damaged since it was closed"
-                        : "the store was not closed in order by its last owner, " + owner.lastOwner());
+                        : "the store was not closed in order by its last owner"
+                                + (mark.process() == 0 ? "" : ", process " + mark.process()));
         MapFiles files;
-        reserve(folder, owner.seals());
+        reserve(folder, mark.seals());
         try {
             files = open(folder, manifest, SlotFile.Opening.RECOVER);
             files.sweep();
@@ -125,21 +127,21 @@ final class MapFiles implements AutoCloseable {
     }
 
     /** The files' lengths and structures, and their checksums if wanted. */
-    List<OwnerFile.Seal> describe() throws IOException {
-        List<OwnerFile.Seal> seals = new ArrayList<>();
+    List<ShutdownMark.Seal> describe() throws IOException {
+        List<ShutdownMark.Seal> seals = new ArrayList<>();
         for (SlotFile file : List.of(prefixes, blocks, dense)) {
-            seals.add(new OwnerFile.Seal(Files.size(file.file()), file.structure(), 0));
+            seals.add(new ShutdownMark.Seal(Files.size(file.file()), file.structure(), 0));
         }
         return seals;
     }
 
     /** Seals with the checksums of the files as they are now; they should be closed. */
-    static List<OwnerFile.Seal> seal(Path folder, List<OwnerFile.Seal> described) throws IOException {
-        List<OwnerFile.Seal> seals = new ArrayList<>();
+    static List<ShutdownMark.Seal> seal(Path folder, List<ShutdownMark.Seal> described) throws IOException {
+        List<ShutdownMark.Seal> seals = new ArrayList<>();
         for (int i = 0; i < NAMES.size(); i++) {
-            OwnerFile.Seal seal = described.get(i);
+            ShutdownMark.Seal seal = described.get(i);
             int checksum = seal.structure().checksum(folder.resolve(NAMES.get(i)));
-            seals.add(new OwnerFile.Seal(seal.length(), seal.structure(), checksum));
+            seals.add(new ShutdownMark.Seal(seal.length(), seal.structure(), checksum));
         }
         return seals;
     }
@@ -200,10 +202,10 @@ final class MapFiles implements AutoCloseable {
         }
     }
 
-    private static boolean asSealed(Path folder, List<OwnerFile.Seal> seals) {
+    private static boolean asSealed(Path folder, List<ShutdownMark.Seal> seals) {
         for (int i = 0; i < NAMES.size(); i++) {
             Path file = folder.resolve(NAMES.get(i));
-            OwnerFile.Seal seal = seals.get(i);
+            ShutdownMark.Seal seal = seals.get(i);
             try {
                 if (Files.size(file) != seal.length()
                         || !seal.structure().fits(seal.length())
@@ -222,7 +224,7 @@ final class MapFiles implements AutoCloseable {
      * Gives cut files their length back, since the map would be mapped past their end, and files with holes their room: a full disk
      * shows here, as an error, and not when a mapped page is written, which would end the process.
      */
-    private static void reserve(Path folder, List<OwnerFile.Seal> seals) throws IOException {
+    private static void reserve(Path folder, List<ShutdownMark.Seal> seals) throws IOException {
         for (int i = 0; i < seals.size(); i++) {
             Path path = folder.resolve(NAMES.get(i));
             try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
@@ -241,11 +243,12 @@ final class MapFiles implements AutoCloseable {
 
     /** Removes what recovery has left without meaning: damaged prefixes, those that follow no other, and slots of none. */
     private void sweep() {
-        boolean orphans = true;
-        while (orphans) {
-            Set<Long> kept = new HashSet<>();
+        Set<Long> kept = new HashSet<>();
+        List<Long> lost = new ArrayList<>();
+        do {
+            kept.clear();
+            lost.clear();
             prefixes.forEach((prefix, slot, record) -> kept.add(prefix));
-            List<Long> lost = new ArrayList<>();
             prefixes.forEach((prefix, slot, record) -> {
                 boolean follows = PrefixRecord.end(record) <= 0
                         || PrefixRecord.parent(record) == 0
@@ -255,23 +258,15 @@ final class MapFiles implements AutoCloseable {
                 }
             });
             lost.forEach(prefix -> prefixes.remove(prefix, 0));
-            orphans = !lost.isEmpty();
-        }
+        } while (!lost.isEmpty());
         for (SlotFile file : List.of(blocks, dense)) {
-            List<long[]> lost = new ArrayList<>();
+            List<long[]> strays = new ArrayList<>();
             file.forEach((prefix, slot, memory) -> {
-                if (BlockSlot.prefix(memory) != prefix) {
-                    lost.add(new long[] {prefix, slot});
+                if (BlockSlot.prefix(memory) != prefix || !kept.contains(prefix)) {
+                    strays.add(new long[] {prefix, slot});
                 }
             });
-            Set<Long> kept = new HashSet<>();
-            prefixes.forEach((prefix, slot, record) -> kept.add(prefix));
-            file.forEach((prefix, slot, memory) -> {
-                if (!kept.contains(prefix)) {
-                    lost.add(new long[] {prefix, slot});
-                }
-            });
-            lost.forEach(key -> file.remove(key[0], key[1]));
+            strays.forEach(key -> file.remove(key[0], key[1]));
         }
     }
 

@@ -9,12 +9,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.WritableByteChannel;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.Comparator;
-import java.util.Deque;
-import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.apache.arrow.compression.CommonsCompressionFactory;
@@ -68,8 +62,6 @@ public final class StoreExport implements AutoCloseable {
      * @param bytes of the file
      */
     public record Result(long prefixes, long rows, long blocks, long dense, long bytes) {}
-
-    private record Node(long prefix, long parent, int end, long used, int[] tokens) {}
 
     private final StoreParts parts;
     private final StoreProfile profile;
@@ -125,7 +117,7 @@ public final class StoreExport implements AutoCloseable {
 
     private Result run(AtomicFile target) throws IOException {
         writer.start();
-        for (Node node : inOrder()) {
+        for (PrefixTree.Node node : new PrefixTree(parts.files().prefixes).inOrder()) {
             if (parts.pin(node.prefix)) {
                 try {
                     write(node);
@@ -144,47 +136,16 @@ public final class StoreExport implements AutoCloseable {
                 target.channel().size());
     }
 
-    /** The prefixes, each after the one before it, and those of a text together. */
-    private List<Node> inOrder() {
-        Map<Long, Node> nodes = new HashMap<>();
-        parts.files().prefixes.forEach((prefix, slot, record) -> {
-            if (PrefixRecord.intact(record)) {
-                nodes.put(
-                        prefix,
-                        new Node(
-                                prefix,
-                                PrefixRecord.parent(record),
-                                PrefixRecord.end(record),
-                                PrefixRecord.used(record),
-                                PrefixRecord.tokens(record)));
-            }
-        });
-        Map<Long, List<Node>> children = new HashMap<>();
-        Deque<Node> open = new ArrayDeque<>();
-        List<Node> sorted = new ArrayList<>(nodes.values());
-        sorted.sort(Comparator.comparingLong(Node::used).thenComparingLong(Node::prefix));
-        for (Node node : sorted) {
-            if (node.parent == 0) {
-                open.add(node);
-            } else {
-                children.computeIfAbsent(node.parent, parent -> new ArrayList<>())
-                        .add(node);
-            }
+    private void write(PrefixTree.Node node) throws IOException {
+        MemorySegment record = parts.record(node.prefix);
+        if (record == null || !PrefixRecord.intact(record)) {
+            return; // what continues it cannot be imported, and is left out there
         }
-        List<Node> ordered = new ArrayList<>();
-        while (!open.isEmpty()) {
-            Node node = open.removeLast();
-            ordered.add(node);
-            open.addAll(children.getOrDefault(node.prefix, List.of()));
-        }
-        return ordered;
-    }
-
-    private void write(Node node) throws IOException {
+        int[] tokens = PrefixRecord.tokens(record);
         prefixesWritten++;
         int dense = node.end == profile.sinks() ? profile.sinks() : CodeBlockLayout.TOKENS;
         for (int layer = 0; layer < profile.layers(); layer++) {
-            columns.write(rows, node.prefix, node.parent, node.end, node.tokens, node.used, layer);
+            columns.write(rows, node.prefix, node.parent, node.end, tokens, node.used, layer);
             for (VectorKind kind : VectorKind.values()) {
                 CodeBlockLayout layout = profile.layout(layer, kind);
                 if (parts.hasBlock(node.prefix, Site.of(layer, kind))) {

@@ -6,10 +6,9 @@ import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /** Looks through a whole store: what sequences it has, and whether every part of it is right. */
@@ -42,52 +41,22 @@ public final class StoreInspection {
     /** Lists the sequences, the most recently used first. */
     public static List<Sequence> sequences(ChronicleBlockStore store) {
         StoreParts parts = store.parts();
-        record Node(long parent, int end, long used, int[] tokens) {}
-        Map<Long, Node> nodes = new HashMap<>();
-        parts.files().prefixes.forEach((prefix, slot, record) -> {
-            if (PrefixRecord.intact(record)) {
-                nodes.put(
-                        prefix,
-                        new Node(
-                                PrefixRecord.parent(record),
-                                PrefixRecord.end(record),
-                                PrefixRecord.used(record),
-                                PrefixRecord.tokens(record)));
-            }
-        });
-        Set<Long> continued = new HashSet<>();
-        nodes.values().forEach(node -> continued.add(node.parent()));
+        StoreProfile profile = store.manifest().profile();
+        PrefixTree tree = new PrefixTree(parts.files().prefixes);
         List<Sequence> sequences = new ArrayList<>();
-        nodes.forEach((prefix, node) -> {
-            if (continued.contains(prefix)) {
-                return;
+        for (PrefixTree.Node node : tree.nodes()) {
+            if (!node.isLeaf()) {
+                continue;
             }
-            List<Integer> first = new ArrayList<>();
-            Node second = node;
-            for (Node at = node; at != null; at = nodes.get(at.parent())) {
-                first = new ArrayList<>();
-                for (int token : at.tokens()) {
-                    first.add(token);
-                }
-                if (at.end() <= store.manifest().profile().sinks()) {
-                    for (int token : second.tokens()) {
-                        if (second != at) {
-                            first.add(token);
-                        }
-                    }
-                    break;
-                }
-                second = at;
-            }
-            int layers = store.manifest().profile().layers();
             int slots = 0;
-            for (int layer = 0; layer < layers; layer++) {
-                slots += parts.files().blocks.contains(prefix, layer) ? 1 : 0;
+            for (int layer = 0; layer < profile.layers(); layer++) {
+                slots += parts.files().blocks.contains(node.prefix, layer) ? 1 : 0;
             }
-            boolean resumable = store.manifest().profile().denseBlocks() == 0
-                    || parts.files().dense.contains(prefix, layers - 1);
-            sequences.add(new Sequence(prefix, Math.max(0, node.end()), node.used(), slots, resumable, first));
-        });
+            boolean resumable =
+                    profile.denseBlocks() == 0 || parts.files().dense.contains(node.prefix, profile.layers() - 1);
+            sequences.add(new Sequence(
+                    node.prefix, Math.max(0, node.end), node.used, slots, resumable, firstTokens(parts, tree, node)));
+        }
         sequences.sort(Comparator.comparingLong(Sequence::usedMillis)
                 .reversed()
                 .thenComparing(Comparator.comparingInt(Sequence::tokens).reversed())
@@ -95,56 +64,90 @@ public final class StoreInspection {
         return sequences;
     }
 
+    /** The sinks and the first block of a text. */
+    private static List<Integer> firstTokens(StoreParts parts, PrefixTree tree, PrefixTree.Node leaf) {
+        PrefixTree.Node first = leaf;
+        Optional<PrefixTree.Node> second = Optional.empty();
+        for (Optional<PrefixTree.Node> at = tree.parent(leaf); at.isPresent(); at = tree.parent(first)) {
+            second = Optional.of(first);
+            first = at.get();
+        }
+        List<Integer> tokens = new ArrayList<>();
+        addTokens(parts, first, tokens);
+        second.ifPresent(node -> addTokens(parts, node, tokens));
+        return tokens;
+    }
+
+    private static void addTokens(StoreParts parts, PrefixTree.Node node, List<Integer> tokens) {
+        if (!parts.pin(node.prefix)) {
+            return; // it is being evicted
+        }
+        try {
+            MemorySegment record = parts.record(node.prefix);
+            if (record != null && PrefixRecord.intact(record)) {
+                for (int token : PrefixRecord.tokens(record)) {
+                    tokens.add(token);
+                }
+            }
+        } finally {
+            parts.unpin(node.prefix);
+        }
+    }
+
     /** Checks every checksum, whether it was looked at before or not, and drops what is wrong. */
     public static Verification verify(ChronicleBlockStore store) {
         StoreParts parts = store.parts();
         StoreProfile profile = store.manifest().profile();
-        long[] right = new long[3];
-        long[] damaged = {0};
-        parts.files().blocks.forEach((prefix, layer, slot) -> {
-            for (VectorKind kind : VectorKind.values()) {
-                CodeBlockLayout layout = parts.layout(Site.of((int) layer, kind));
-                check(slot, prefix, kind, parts.offset(layout), layout.byteSize(), right, 0, damaged);
-            }
-        });
-        long vector = (long) profile.kvHeads() * profile.dHead() * Float.BYTES;
         Set<Long> roots = new HashSet<>();
+        List<Long> damagedPrefixes = new ArrayList<>();
+        long[] prefixes = {0};
         parts.files().prefixes.forEach((prefix, slot, record) -> {
-            if (PrefixRecord.intact(record)) {
-                right[2]++;
-            } else {
-                damaged[0]++;
-            }
-            if (PrefixRecord.end(record) == profile.sinks()) {
+            prefixes[0]++;
+            if (!PrefixRecord.intact(record)) {
+                damagedPrefixes.add(prefix);
+            } else if (PrefixRecord.end(record) == profile.sinks()) {
                 roots.add(prefix);
             }
         });
+        damagedPrefixes.forEach(parts::dropPrefix);
+        Checked blocks = new Checked();
+        parts.files().blocks.forEach((prefix, layer, slot) -> {
+            for (VectorKind kind : VectorKind.values()) {
+                CodeBlockLayout layout = parts.layout(Site.of((int) layer, kind));
+                blocks.check(slot, prefix, kind, parts.offset(layout), layout.byteSize());
+            }
+        });
+        long vector = (long) profile.kvHeads() * profile.dHead() * Float.BYTES;
+        Checked dense = new Checked();
         parts.files().dense.forEach((prefix, layer, slot) -> {
             long tokens = roots.contains(prefix) ? profile.sinks() : CodeBlockLayout.TOKENS;
             for (VectorKind kind : VectorKind.values()) {
-                check(slot, prefix, kind, parts.denseOffset(kind), tokens * vector, right, 1, damaged);
+                dense.check(slot, prefix, kind, parts.denseOffset(kind), tokens * vector);
             }
         });
-        return new Verification(right[0], right[1], right[2], damaged[0]);
+        return new Verification(
+                blocks.right,
+                dense.right,
+                prefixes[0] - damagedPrefixes.size(),
+                blocks.damaged + dense.damaged + damagedPrefixes.size());
     }
 
-    private static void check(
-            MemorySegment slot,
-            long prefix,
-            VectorKind kind,
-            long offset,
-            long bytes,
-            long[] right,
-            int count,
-            long[] damaged) {
-        if (!BlockSlot.has(slot, kind.ordinal())) {
-            return;
-        }
-        if (BlockSlot.prefix(slot) == prefix && BlockSlot.verify(slot, kind.ordinal(), offset, bytes)) {
-            right[count]++;
-        } else {
-            BlockSlot.drop(slot, kind.ordinal());
-            damaged[0]++;
+    /** Counts parts of slots. */
+    private static final class Checked {
+        long right;
+        long damaged;
+
+        void check(MemorySegment slot, long prefix, VectorKind kind, long offset, long bytes) {
+            int part = kind.ordinal();
+            if (!BlockSlot.has(slot, part)) {
+                return;
+            }
+            if (BlockSlot.prefix(slot) == prefix && BlockSlot.verify(slot, part, offset, bytes)) {
+                right++;
+            } else {
+                BlockSlot.drop(slot, part);
+                damaged++;
+            }
         }
     }
 }

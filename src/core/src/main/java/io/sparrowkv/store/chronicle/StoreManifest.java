@@ -34,6 +34,7 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
     /** What the maps take beyond their slots, at first guess: segments are sized for uneven hashing. */
     static final double MAP_OVERHEAD = 1.1;
 
+    /** Blocks of tokens that a store has room for at least: a prompt of a thousand tokens. */
     private static final int LEAST_PREFIXES = 16;
 
     private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -53,8 +54,8 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
         long leastDense = keepsDense ? profile.layers() * (2L * profile.denseBlocks() + 1) : 0;
         long least =
                 Math.max((long) Math.ceil(MAP_OVERHEAD * DENSE_SHARE * leastDense * denseSlotBytes(profile)), (long)
-                        Math.ceil(2 * MAP_OVERHEAD * 16 * prefixBytes));
-        if (dense < leastDense || prefixes < 16) {
+                        Math.ceil(2 * MAP_OVERHEAD * LEAST_PREFIXES * prefixBytes));
+        if (dense < leastDense || prefixes < LEAST_PREFIXES) {
             throw new InvalidInputException(
                     "a store of %d bytes is too small for this model; give it a capacity of at least %d"
                             .formatted(capacity, least));

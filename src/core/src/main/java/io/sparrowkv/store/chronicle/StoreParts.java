@@ -5,6 +5,7 @@ import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileLock;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -31,6 +32,9 @@ final class StoreParts {
     private final Eviction eviction;
     private final CodeBlockLayout[][] layouts;
     private final long salt;
+    /** Drawn by whoever opened the store alone: what was checked in it need not be checked again. */
+    private final long epoch;
+
     private final Set<Long> emptied = ConcurrentHashMap.newKeySet();
     private final LongAdder hits = new LongAdder();
     private final LongAdder misses = new LongAdder();
@@ -40,6 +44,7 @@ final class StoreParts {
     private final LongAdder evictedBytes = new LongAdder();
     private final LongAdder rejected = new LongAdder();
 
+    /** @param owner has entered */
     StoreParts(Path folder, MapFiles files, OwnerFile owner, Forcing forcing) {
         this.folder = folder;
         this.manifest = files.manifest();
@@ -48,6 +53,7 @@ final class StoreParts {
         this.forcing = forcing;
         StoreProfile profile = manifest.profile();
         salt = profile.salt();
+        epoch = owner.mark().epoch();
         eviction = new Eviction(files, owner, profile.layers());
         layouts = new CodeBlockLayout[profile.layers()][];
         for (int layer = 0; layer < layouts.length; layer++) {
@@ -119,6 +125,11 @@ final class StoreParts {
 
     boolean knows(long prefix) {
         return files.prefixes.contains(prefix, 0);
+    }
+
+    /** Drops a prefix that is damaged, with all its parts, unless it is in use. */
+    void dropPrefix(long prefix) {
+        eviction.prefix(prefix);
     }
 
     /** Whether a block is there, right or not. */
@@ -211,6 +222,18 @@ final class StoreParts {
         return slot != null && BlockSlot.has(slot, kind.ordinal());
     }
 
+    /** Where a block lies in its slot. */
+    long offset(CodeBlockLayout layout) {
+        int layer = layout.site().layer();
+        return BlockSlot.HEADER_BYTES + (part(layout.site()) == 0 ? 0 : layouts[layer][0].byteSize());
+    }
+
+    /** Where dense keys or values lie in their slot. */
+    long denseOffset(VectorKind kind) {
+        long vectors = (files.dense.slotBytes() - BlockSlot.HEADER_BYTES) / 2;
+        return BlockSlot.HEADER_BYTES + kind.ordinal() * vectors;
+    }
+
     private boolean putPart(
             SlotFile file,
             long prefix,
@@ -223,8 +246,8 @@ final class StoreParts {
             if (fresh) {
                 BlockSlot.clear(slot, prefix, layer);
             }
-            if (!BlockSlot.check(slot, part, offset, body.byteSize(), owner.epoch())) {
-                BlockSlot.write(slot, part, offset, body, owner.epoch());
+            if (!BlockSlot.check(slot, part, offset, body.byteSize(), epoch)) {
+                BlockSlot.write(slot, part, offset, body, epoch);
             }
         });
         if (!retryingWithRoom(attempt, eviction)) {
@@ -256,7 +279,7 @@ final class StoreParts {
             misses.increment();
             return null;
         }
-        if (BlockSlot.prefix(slot) != prefix || !BlockSlot.check(slot, part, offset, bytes, owner.epoch())) {
+        if (BlockSlot.prefix(slot) != prefix || !BlockSlot.check(slot, part, offset, bytes, epoch)) {
             BlockSlot.drop(slot, part);
             damaged.increment();
             misses.increment();
@@ -269,7 +292,7 @@ final class StoreParts {
 
     /** Gives up the room of slots that have lost all their parts, and their prefix if it has no tokens. */
     private void clearAway(long prefix) {
-        var claim = owner.claim(prefix);
+        FileLock claim = owner.claim(prefix);
         if (claim == null) {
             return; // another process reads it; eviction will find it
         }
@@ -294,15 +317,5 @@ final class StoreParts {
 
     private static int part(Site site) {
         return site.kind().ordinal();
-    }
-
-    long offset(CodeBlockLayout layout) {
-        int layer = layout.site().layer();
-        return BlockSlot.HEADER_BYTES + (part(layout.site()) == 0 ? 0 : layouts[layer][0].byteSize());
-    }
-
-    long denseOffset(VectorKind kind) {
-        long vectors = (files.dense.slotBytes() - BlockSlot.HEADER_BYTES) / 2;
-        return BlockSlot.HEADER_BYTES + kind.ordinal() * vectors;
     }
 }

@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.TreeSet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -35,7 +34,7 @@ public final class StoredSequence implements AutoCloseable {
     private final long[] prefixes;
 
     private final List<Long> pins = new ArrayList<>();
-    private final TreeSet<Integer> resumePoints = new TreeSet<>();
+    private final ResumePoints resumePoints;
     private final int restored;
     private int noted;
     private boolean writable;
@@ -52,6 +51,7 @@ public final class StoredSequence implements AutoCloseable {
         prefixes = new long[blocks == 0 ? 0 : blocks + 1];
         if (blocks == 0) {
             restored = 0;
+            resumePoints = ResumePoints.NONE;
             return;
         }
         writable = true;
@@ -73,7 +73,9 @@ public final class StoredSequence implements AutoCloseable {
             giveUp(e);
         }
         restored = end;
-        planResumePoints(found, last);
+        long room = parts.manifest().denseSlots() / profile.layers() / 2; // of one prompt, so that others keep theirs
+        int resumable = Math.max(0, tokens.length - 1 - sinks) / TOKENS;
+        resumePoints = ResumePoints.of(resumable, restored, found, last, profile.denseBlocks(), room);
     }
 
     /** Whole blocks that need not be read again; the tokens before them are the sinks. */
@@ -86,7 +88,7 @@ public final class StoredSequence implements AutoCloseable {
         return restored == 0 ? 0 : profile.sinks() + restored * TOKENS;
     }
 
-    /** Refuses a cache that codes or reads otherwise than the store's. */
+    /** What the store's codes depend on; a cache that codes or reads otherwise must not begin with them. */
     public StoreProfile profile() {
         return profile;
     }
@@ -112,8 +114,7 @@ public final class StoredSequence implements AutoCloseable {
 
     /** Whether {@link #keepDense} has a use for a block's dense vectors. */
     public boolean wantsDense(int block) {
-        Integer point = resumePoints.higher(block);
-        return writable && point != null && block >= point - profile.denseBlocks();
+        return writable && resumePoints.needDense(block);
     }
 
     /** Keeps a block of codes, if it is one of the known tokens. */
@@ -258,25 +259,6 @@ public final class StoredSequence implements AutoCloseable {
             end--;
         }
         return end;
-    }
-
-    /**
-     * Chooses the blocks after which reading will be able to go on: the last before which this text's reader could, the one where a
-     * known path was left, and such at distances from the end that double. So a prompt with another end of n blocks reads at most about 2n blocks again, and log2 of
-     * the prompt's blocks bounds the windows kept; they take at most half of the store's room for dense vectors.
-     */
-    private void planResumePoints(int found, int last) {
-        long room = parts.manifest().denseSlots() / profile.layers() / 2;
-        int end = Math.max(0, tokens.length - 1 - profile.sinks()) / TOKENS;
-        List<Integer> wanted = new ArrayList<>(List.of(last, end, found));
-        for (int distance = 1; distance < end; distance *= 2) {
-            wanted.add(end - distance);
-        }
-        for (int point : wanted) {
-            if (point > restored && (resumePoints.isEmpty() || room >= profile.denseBlocks())) {
-                room -= resumePoints.add(point) ? profile.denseBlocks() : 0;
-            }
-        }
     }
 
     private boolean hasWindow(int end) {

@@ -4,11 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.CodeBlockSchema;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockKey;
 import io.sparrowkv.store.BlockLease;
+import io.sparrowkv.store.MappedFile;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -18,6 +20,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.apache.arrow.memory.RootAllocator;
+import org.apache.arrow.vector.VectorSchemaRoot;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -77,6 +81,25 @@ class ChronicleBlockStoreTest {
             assertThat(lease.body().mismatch(body)).isEqualTo(-1);
             lease.close();
             assertThat(store.statistics().bytes()).isZero();
+        }
+    }
+
+    @Test
+    void aBlockIsReadWhereItLiesInTheMappedFile() throws IOException {
+        StoreProfile profile = Profiles.of(1, 0, 0);
+        BlockKey key = new BlockKey(1, Site.of(0, VectorKind.VALUE));
+        CodeBlockLayout layout = profile.layout(0, VectorKind.VALUE);
+        try (Arena arena = Arena.ofConfined();
+                RootAllocator allocator = new RootAllocator();
+                ChronicleBlockStore store = ChronicleBlockStore.create(folder, profile, CAPACITY, Sync.CLOSE)) {
+            store.put(key, layout, Profiles.body(arena, key, layout));
+            try (BlockLease lease = store.get(key).orElseThrow();
+                    VectorSchemaRoot vectors = CodeBlockSchema.wrap(lease.layout(), lease.body(), allocator)) {
+                assertThat(MappedFile.of(lease.body()))
+                        .isEqualTo(folder.resolve("blocks.dat").toRealPath());
+                assertThat(MappedFile.of(arena.allocate(8))).isNotEqualTo(MappedFile.of(lease.body()));
+                assertThat(vectors.getRowCount()).isEqualTo(layout.rows());
+            }
         }
     }
 

@@ -1,7 +1,6 @@
 package io.sparrowkv.store.chronicle;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.BlockKey;
@@ -10,22 +9,20 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
  * A process that works on a store, to be killed: {@code write} puts blocks and says so for each, {@code read} opens, reads all
- * blocks and says what it found, {@code hold} opens and waits, {@code cut} has a file cut while it is open.
+ * blocks and says what it found, {@code mixed} does both for a while beside others, {@code hold} opens and waits, {@code cut} has a
+ * file cut while it is open, {@code stick} locks a map and never lets go, {@code meet} opens, waits, and puts a sequence.
  */
 final class StoreProcess {
     private StoreProcess() {}
@@ -37,9 +34,19 @@ final class StoreProcess {
             switch (arguments[0]) {
                 case "write" -> write(store, arena, Long.parseLong(arguments[2]));
                 case "mixed" ->
-                    mixed(store, Path.of(arguments[2]), Long.parseLong(arguments[3]), Long.parseLong(arguments[4]));
+                    say(MixedLoad.run(
+                            store, Path.of(arguments[2]), Long.parseLong(arguments[3]), Long.parseLong(arguments[4])));
                 case "read" -> read(store, arena);
                 case "cut" -> cut(store, folder.resolve(arguments[2]));
+                case "stick" -> stick(store);
+                case "meet" -> {
+                    say("open");
+                    System.in.read();
+                    int[] other = Profiles.tokens(2, 5 * 64 + 1);
+                    Profiles.fill(store, other, arena);
+                    say("restored " + restored(store, Profiles.tokens(1, 5 * 64 + 1)) + " and "
+                            + restored(store, other));
+                }
                 case "hold" -> {
                     say("holding");
                     System.in.read();
@@ -59,6 +66,7 @@ final class StoreProcess {
         }
         command.add("@" + options.resolve("jvm.options"));
         command.addAll(List.of("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"));
+        command.add("-Dnet.openhft.chronicle.map.lockTimeoutSeconds=1"); // of a dead process, so that tests end soon
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), StoreProcess.class.getName()));
         command.addAll(List.of(arguments));
         return new ProcessBuilder(command)
@@ -88,125 +96,6 @@ final class StoreProcess {
         }
     }
 
-    /**
-     * Puts, reads and removes for a while, in a store with room for all of it, where nothing may be lost, and in one that is too
-     * small, where texts are evicted all the time and none may be wrong.
-     */
-    private static void mixed(ChronicleBlockStore roomy, Path smallFolder, long seed, long millis) throws IOException {
-        Mixed load = new Mixed(roomy.manifest().profile(), seed);
-        long start = System.nanoTime();
-        long end = start + millis * 1_000_000;
-        long quarter = start + millis * 250_000;
-        long anonymous = 0;
-        long texts = 0;
-        try (ChronicleBlockStore small = ChronicleBlockStore.open(smallFolder, Sync.INTERVAL)) {
-            for (long now = start; now < end; now = System.nanoTime()) {
-                for (int i = 0; i < 200; i++) {
-                    load.block(roomy);
-                }
-                load.text(small);
-                texts++;
-                if (anonymous == 0 && now > quarter) {
-                    anonymous = anonymousMemory();
-                }
-            }
-            say("read %d wrong %d lost %d damaged %d texts %d restored %d evicted %d grown %d"
-                    .formatted(
-                            load.read,
-                            load.wrong,
-                            load.lost,
-                            roomy.counters().damaged() + small.counters().damaged(),
-                            texts,
-                            load.restored,
-                            small.counters().evictedPrefixes(),
-                            (anonymousMemory() - anonymous) >> 20));
-        }
-    }
-
-    /** The load of one process, and what it expects to find. */
-    private static final class Mixed {
-        private static final int OWN_PREFIXES = 300;
-        private static final int SHARED_PREFIXES = 300;
-        private static final int TEXTS = 40;
-
-        private final StoreProfile profile;
-        private final SplittableRandom random;
-        private final long seed;
-        private final Set<BlockKey> present = new HashSet<>();
-        private long read;
-        private long wrong;
-        private long lost;
-        private long restored;
-
-        Mixed(StoreProfile profile, long seed) {
-            this.profile = profile;
-            this.seed = seed;
-            random = new SplittableRandom(seed);
-        }
-
-        /** Works on a block that is this process's alone, or on one that others put and remove as well. */
-        void block(ChronicleBlockStore store) {
-            boolean own = random.nextBoolean();
-            long prefix = own ? 1_000_000 * (seed + 1) + random.nextInt(OWN_PREFIXES) : random.nextInt(SHARED_PREFIXES);
-            BlockKey key = key(prefix, random.nextInt(profile.layers()), random.nextInt(2));
-            CodeBlockLayout layout =
-                    profile.layout(key.site().layer(), key.site().kind());
-            int choice = random.nextInt(10);
-            try (Arena arena = Arena.ofConfined()) {
-                if (choice < 3) {
-                    store.put(key, layout, Profiles.body(arena, key, layout));
-                    present.add(key);
-                } else if (choice < 9) {
-                    Optional<BlockLease> lease = store.get(key);
-                    lost += own && present.contains(key) && lease.isEmpty() ? 1 : 0;
-                    if (lease.isPresent()) {
-                        read++;
-                        wrong += lease.get().body().mismatch(Profiles.body(arena, key, layout)) >= 0 ? 1 : 0;
-                        lease.get().close();
-                    }
-                } else {
-                    store.remove(key);
-                    present.remove(key);
-                }
-            } catch (InvalidInputException e) {
-                // Another process is removing this shared prefix at this moment.
-                lost += own ? 1 : 0;
-            }
-        }
-
-        /** Reads a text of those that all processes share, keeps the rest of it, and compares what the store had. */
-        void text(ChronicleBlockStore store) {
-            StoreProfile shape = store.manifest().profile();
-            int[] tokens = Profiles.tokens(random.nextInt(TEXTS), 4 + 64 * (4 + random.nextInt(8)) + 1);
-            try (Arena arena = Arena.ofConfined();
-                    StoredSequence sequence = store.sequence(tokens)) {
-                for (int block = 0; block < sequence.restoredBlocks(); block++) {
-                    int layer = random.nextInt(shape.layers());
-                    MemorySegment expected = Profiles.blockBody(arena, tokens, block, layer, VectorKind.KEY, shape);
-                    wrong += sequence.block(block, Site.of(layer, VectorKind.KEY))
-                                            .mismatch(expected)
-                                    >= 0
-                            ? 1
-                            : 0;
-                    restored++;
-                }
-            }
-            try (Arena arena = Arena.ofConfined()) {
-                Profiles.fill(store, tokens, arena);
-            }
-        }
-    }
-
-    /** Memory of this process that is no file's, in bytes; what is mapped belongs to the page cache. */
-    private static long anonymousMemory() throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-            if (line.startsWith("RssAnon:")) {
-                return 1024 * Long.parseLong(line.replaceAll("\\D", ""));
-            }
-        }
-        throw new IOException("/proc/self/status has no RssAnon");
-    }
-
     private static void read(ChronicleBlockStore store, Arena arena) {
         long right = 0;
         long wrong = 0;
@@ -230,9 +119,25 @@ final class StoreProcess {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
             channel.truncate(channel.size() / 2);
         }
-        try (StoredSequence sequence = store.sequence(Profiles.tokens(1, 700))) {
-            say("restored " + sequence.restoredBlocks());
+        say("restored " + restored(store, Profiles.tokens(1, 700)));
+    }
+
+    private static int restored(ChronicleBlockStore store, int[] tokens) {
+        try (StoredSequence sequence = store.sequence(tokens)) {
+            return sequence.restoredBlocks();
         }
+    }
+
+    /** Stays inside the map of blocks, its only segment locked against writers. */
+    private static void stick(ChronicleBlockStore store) {
+        store.parts().files().blocks.write(7, 0, (slot, fresh) -> {
+            say("inside");
+            try {
+                Thread.sleep(Long.MAX_VALUE);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        });
     }
 
     static BlockKey key(long prefix, int layer, int kind) {
