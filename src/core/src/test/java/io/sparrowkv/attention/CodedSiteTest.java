@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -52,7 +53,8 @@ class CodedSiteTest {
                             List.of(dictionaries.of(0, VectorKind.KEY, 0)),
                             own,
                             own.openSequence(),
-                            arena.allocate(layout.byteSize(), CodeBlockLayout.ALIGNMENT));
+                            arena.allocate(layout.byteSize(), CodeBlockLayout.ALIGNMENT),
+                            Optional.empty());
                     site.restore(again);
                     assertThat(site.blocks()).isEqualTo(BLOCKS);
                     for (int block = 0; block < BLOCKS; block++) {
