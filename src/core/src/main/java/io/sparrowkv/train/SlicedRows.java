@@ -5,12 +5,12 @@ import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.VectorMask;
 
 /**
- * Rows of floats cut into slices of columns, each slice's rows close together. Backward passes pick rows at random; a slice after
- * the other they come from the second-level cache, where the whole rows of a batch or a dictionary have no room. Rows are filled up
- * with zeros to whole slices, so that their readers need no masks.
+ * Rows of floats cut into slices of columns, each slice's rows close together: a backward pass picks rows at random, and going through
+ * them slice by slice it picks from 512 KiB of atoms and 1 MiB of gradients at a time (4096 atoms, 2048 vectors, four budgets), not
+ * from four times that. Rows are filled up with zeros to whole slices, so that their readers need no masks.
  */
 final class SlicedRows {
-    /** Vectors of a row in a slice: 128 bytes at 512 bits, so that 4096 atoms take 512 KiB. */
+    /** Vectors of a row in a slice: 128 bytes, two cache lines, at 512 bits. */
     static final int VECTORS = 2;
 
     /** Floats of a row in a slice. */
