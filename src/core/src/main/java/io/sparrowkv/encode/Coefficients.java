@@ -15,8 +15,8 @@ import io.sparrowkv.io.InvalidInputException;
  * </pre>
  *
  * <p>Nearly all coefficients are positive, and those that a refinement makes negative are small: the first kind spends few levels on
- * them. {@link #scale} takes the kind that leaves the smaller squared error. Uniform levels are as good as any: {@code docs/fidelity.md}
- * has what others gave.
+ * them. {@link #scale} takes the kind that leaves the smaller squared error. Spacing levels otherwise gains next to nothing:
+ * {@code docs/fidelity.md} has what was tried.
  */
 public enum Coefficients {
     FP16("fp16", Short.SIZE),
