@@ -18,12 +18,20 @@ import java.lang.foreign.MemorySegment;
 /** Holds the sparse cache's attention against its definition, on a short random sequence of the measured shape. */
 final class AttentionCheck {
     /** Above it attention is not what it is defined to be. */
-    static final double TOLERANCE = 1e-4;
+    private static final double TOLERANCE = 1e-4;
+
+    /** The same for levels: where rounding decides between two of them, fp32 and fp64 may take either, and a token differ by a step. */
+    private static final double TOLERANCE_OF_LEVELS = 0.1;
 
     /** Most dense tokens of the sequence: the definition's cost grows with their square. */
     private static final int WINDOW = 64;
 
     private AttentionCheck() {}
+
+    /** The largest difference that codes made in this way explain. */
+    static double tolerance(CacheOptions options) {
+        return options.coefficients().scaled() ? TOLERANCE_OF_LEVELS : TOLERANCE;
+    }
 
     /** The largest difference from attention over the decoded vectors in fp64, relative to the largest output. */
     static double largestDifference(

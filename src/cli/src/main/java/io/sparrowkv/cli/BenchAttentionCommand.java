@@ -147,7 +147,7 @@ final class BenchAttentionCommand implements Runnable {
                         + " from attention's definition: do not trust it");
             }
         }
-        if (difference > AttentionCheck.TOLERANCE) {
+        if (difference > AttentionCheck.tolerance(options)) {
             throw new IllegalStateException(
                     "attention is off by " + Quantities.digits(difference) + " from its definition: do not trust it");
         }
