@@ -57,7 +57,7 @@ final class EncodePlan implements AutoCloseable {
         this.kernels = kernels;
         long fitting = kernels.chunkBytes() / Float.BYTES / DictionaryBank.PANEL / bank.panels();
         int rows = (int) Math.clamp(fitting, LEAST_ROWS, MOST_ROWS) / kernels.rowStep() * kernels.rowStep();
-        this.buffers = PlanBuffers.allocate(rows, budget, bank.depth(), bank.panels());
+        this.buffers = PlanBuffers.allocate(rows, budget, bank.depth(), kernels.stride(bank.depth()), bank.panels());
         Object resident = bank.half() ? bank.halves() : kernels.weights(bank.floats());
         FloatArray touched = new FloatArray(1);
 
@@ -117,9 +117,8 @@ final class EncodePlan implements AutoCloseable {
         execute(UPLOAD_INDEX);
     }
 
-    /** Encodes a vector of zeros for nothing, so that everything is compiled. */
+    /** Encodes whatever vector there is for nothing, so that everything is compiled. */
     void warm() {
-        buffers.vectors().getSegment().fill((byte) 0);
         buffers.batch().set(BatchField.BUDGET, 1);
         buffers.batch().set(BatchField.SLOT, 0);
         buffers.batch().set(BatchField.PLACE, 0);
@@ -222,7 +221,7 @@ final class EncodePlan implements AutoCloseable {
         MemorySegment bias = dictionary.decoderBias();
         for (int row = 0; row < rows; row++) {
             long source = (long) (from + row) * dHead;
-            long target = (long) row * buffers.depth();
+            long target = (long) row * buffers.stride();
             int nonFinite = 0;
             for (int i = 0; i < dHead; i++) {
                 float x = vectors.getAtIndex(JAVA_FLOAT, source + i);

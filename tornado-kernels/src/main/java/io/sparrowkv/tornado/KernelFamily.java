@@ -1,5 +1,6 @@
 package io.sparrowkv.tornado;
 
+import java.util.List;
 import java.util.function.IntFunction;
 
 /**
@@ -16,8 +17,19 @@ record KernelFamily(String label, boolean halves, IntFunction<KernelPair> pair) 
     /** {@link GpuKernels}. */
     static final KernelFamily GPU = new KernelFamily("kernels for GPUs", true, GpuKernelPair::new);
 
-    /** The kernels for a device. */
-    static KernelFamily of(Device device) {
-        return device.cpu() ? CPU : GPU;
+    /** {@link CublasKernels}. */
+    static final KernelFamily CUBLAS =
+            new KernelFamily("cuBLAS", true, panels -> new CublasKernelPair(CublasKernelPair.Product.CUBLAS));
+
+    private static final String CUDA = "cuda";
+
+    /** The kernels for a device, the best first. */
+    static List<KernelFamily> of(Device device) {
+        if (device.cpu()) {
+            return List.of(CPU);
+        }
+        boolean cublas = device.backend().equals(CUDA)
+                && ModuleLayer.boot().findModule(CublasKernels.MODULE).isPresent();
+        return cublas ? List.of(CUBLAS, GPU) : List.of(GPU);
     }
 }

@@ -15,6 +15,11 @@ interface KernelPair {
     /** Chunks under way at a time, so that one is copied while the other is computed; 1 where nothing is gained by it. */
     int lanes();
 
+    /** Floats from one vector to the next, of which the first {@code depth} are the vector's. */
+    default int stride(int depth) {
+        return depth;
+    }
+
     /** The weights as the kernels take them. */
     Object weights(FloatArray packed);
 

@@ -10,9 +10,10 @@ import uk.ac.manchester.tornado.api.types.collections.VectorFloat16;
  * @param rows rows of the largest chunk
  * @param budget most pairs kept of a row
  * @param depth floats of a centred vector, filling included
+ * @param stride floats from one vector to the next
  * @param panels panels of a dictionary
  * @param batch {@link BatchField}s
- * @param vectors {@code [rows, depth]}
+ * @param vectors {@code [rows, stride]}
  * @param preActivations {@code [rows, latents]}, never copied back
  * @param stamp number of the batch that the product ran for
  * @param maxima scratch of the CPU's selection
@@ -24,6 +25,7 @@ record PlanBuffers(
         int rows,
         int budget,
         int depth,
+        int stride,
         int panels,
         IntArray batch,
         FloatArray vectors,
@@ -33,15 +35,16 @@ record PlanBuffers(
         IntArray indices,
         FloatArray coefficients,
         IntArray counts) {
-    static PlanBuffers allocate(int rows, int budget, int depth, int panels) {
+    static PlanBuffers allocate(int rows, int budget, int depth, int stride, int panels) {
         int latents = panels * DictionaryBank.PANEL;
         return new PlanBuffers(
                 rows,
                 budget,
                 depth,
+                stride,
                 panels,
                 new IntArray(BatchField.COUNT),
-                new FloatArray(rows * depth),
+                new FloatArray(rows * stride),
                 new VectorFloat16(new FloatArray(rows * latents)),
                 new IntArray(1),
                 new FloatArray(rows * (latents / CpuKernels.GROUP)),

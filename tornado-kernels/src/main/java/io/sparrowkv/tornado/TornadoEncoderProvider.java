@@ -93,8 +93,27 @@ public final class TornadoEncoderProvider implements EncoderProvider {
                 .toList());
     }
 
+    /** Starts a device with the best kernels for it that pass its self-test. */
     private static TornadoBackend started(Device device, int threads) {
-        return tested(new TornadoBackend(device, KernelFamily.of(device), threads));
+        return firstToPass(KernelFamily.of(device).stream()
+                .<Supplier<TornadoBackend>>map(family -> () -> tested(new TornadoBackend(device, family, threads)))
+                .toList());
+    }
+
+    /**
+     * The first that starts; those that do not are logged.
+     *
+     * @throws EncoderUnavailableException the last one's, when none does
+     */
+    static TornadoBackend firstToPass(List<Supplier<TornadoBackend>> starts) {
+        for (Supplier<TornadoBackend> start : starts.subList(0, starts.size() - 1)) {
+            try {
+                return start.get();
+            } catch (EncoderUnavailableException e) {
+                LOG.warn("passed over: {}", e.getMessage());
+            }
+        }
+        return starts.getLast().get();
     }
 
     /**

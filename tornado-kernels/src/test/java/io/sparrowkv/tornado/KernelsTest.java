@@ -104,7 +104,7 @@ class KernelsTest {
             }
             DictionaryBank bank = new DictionaryBank(dHead, latents, 2, false);
             bank.pack(1, dictionary);
-            PlanBuffers buffers = PlanBuffers.allocate(128, budget, bank.depth(), bank.panels());
+            PlanBuffers buffers = PlanBuffers.allocate(128, budget, bank.depth(), bank.depth(), bank.panels());
             buffers.batch().set(BatchField.ROWS, rows);
             buffers.batch().set(BatchField.BUDGET, budget);
             buffers.batch().set(BatchField.SLOT, 1);

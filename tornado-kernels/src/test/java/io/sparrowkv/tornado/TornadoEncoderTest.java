@@ -133,7 +133,13 @@ class TornadoEncoderTest extends TopKEncoderContract {
         try (TornadoBackend fastest = TornadoEncoderProvider.fastest(starts)) {
             assertThat(fastest).isSameAs(started.get(1));
         }
+        try (TornadoBackend first = TornadoEncoderProvider.firstToPass(starts)) {
+            assertThat(first).isSameAs(started.get(3));
+        }
         assertThatThrownBy(() -> TornadoEncoderProvider.fastest(starts.subList(0, 1)))
+                .isInstanceOf(EncoderUnavailableException.class)
+                .hasMessage("out of order");
+        assertThatThrownBy(() -> TornadoEncoderProvider.firstToPass(starts.subList(0, 1)))
                 .isInstanceOf(EncoderUnavailableException.class)
                 .hasMessage("out of order");
     }
