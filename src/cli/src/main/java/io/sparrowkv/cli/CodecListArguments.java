@@ -2,8 +2,10 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.io.InvalidInputException;
+import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import picocli.CommandLine.Option;
 
@@ -20,15 +22,34 @@ final class CodecListArguments {
             split = ",",
             defaultValue = DEFAULT_CODECS,
             description =
-                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, and sparse:K/K, which +REFINEMENT and"
-                            + " +4bit, +6bit or +8bit, and +residual:1 to 4, may follow (default: ${DEFAULT-VALUE}).")
+                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, kvtc:BYTES (a transform coder, for"
+                            + " storage), and sparse:K/K, which +REFINEMENT and +4bit, +6bit or +8bit, and"
+                            + " +residual:1 to 4, may follow (default: ${DEFAULT-VALUE}).")
     private List<String> codecs;
+
+    @Option(
+            names = "--kvtc-text",
+            paramLabel = "FILE",
+            description =
+                    "Text that kvtc learns from, its last 8,192 tokens (default: the evaluated text, behind what is"
+                            + " evaluated).")
+    private Optional<Path> kvtcText = Optional.empty();
 
     @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
     private int window = CacheOptions.DEFAULT_WINDOW;
 
     @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
     private int sinks = CacheOptions.DEFAULT_SINKS;
+
+    /**
+     * The text that transform codecs learn from.
+     *
+     * @param evaluated the text of the evaluation
+     * @param before its first tokens, which are evaluated
+     */
+    TransformText transformText(Path evaluated, int before) {
+        return kvtcText.map(file -> new TransformText(file, 0)).orElse(new TransformText(evaluated, before));
+    }
 
     /**
      * The codecs in the order given.

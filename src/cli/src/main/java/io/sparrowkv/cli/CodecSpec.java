@@ -14,11 +14,16 @@ import java.util.regex.Pattern;
  * One codec of a comparison, as it is named on the command line: a quantizer ({@code q4_0}), or {@code sparse:8/16}, sparse codes with
  * their budgets, {@code sparse:8/16+pursuit:64}, the same refined, and {@code sparse:8/16+pursuit:64+4bit}, with coefficients of 4 bits; {@code +residual:1} may follow, a bit of each number of what the pairs leave.
  *
+ * {@code kvtc:68} is a transform coder of 68 bytes a token and KV head.
+ *
  * @param name as written
- * @param quantizer name of a vector codec; empty for sparse codes
+ * @param quantizer name of a vector codec; empty for others
+ * @param transformBytes bytes of a transform coder; empty for others
  * @param options of the cache
  */
-record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) {
+record CodecSpec(String name, Optional<String> quantizer, Optional<Double> transformBytes, CacheOptions options) {
+    private static final Pattern TRANSFORM = Pattern.compile("kvtc:(\\d{1,4}(?:\\.\\d{1,3})?)");
+
     private static final Pattern SPARSE = Pattern.compile(
             "sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit(?:\\+residual:([1-4]))?)?");
 
@@ -30,12 +35,17 @@ record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) 
      */
     static CodecSpec parse(String name, CacheOptions common) {
         if (VectorCodecs.NAMES.contains(name)) {
-            return new CodecSpec(name, Optional.of(name), common);
+            return new CodecSpec(name, Optional.of(name), Optional.empty(), common);
+        }
+        Matcher transform = TRANSFORM.matcher(name);
+        if (transform.matches()) {
+            double bytes = Double.parseDouble(transform.group(1));
+            return new CodecSpec(name, Optional.empty(), Optional.of(bytes), common);
         }
         Matcher sparse = SPARSE.matcher(name);
         if (!sparse.matches()) {
             throw new InvalidInputException(
-                    "'%s' is no codec; choose from %s, or sparse codes such as sparse:8/16, sparse:8/16+pursuit:64 or sparse:8/16+pursuit:64+4bit"
+                    "'%s' is no codec; choose from %s, kvtc:BYTES, or sparse codes such as sparse:8/16, sparse:8/16+pursuit:64 or sparse:8/16+pursuit:64+4bit"
                             .formatted(name, String.join(", ", VectorCodecs.NAMES)));
         }
         Budgets budgets = Budgets.of(Integer.parseInt(sparse.group(1)), Integer.parseInt(sparse.group(2)));
@@ -45,6 +55,7 @@ record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) 
         return new CodecSpec(
                 name,
                 Optional.empty(),
+                Optional.empty(),
                 common.withBudgets(budgets)
                         .withRefinement(refinement)
                         .withCoefficients(coefficients)
@@ -52,6 +63,6 @@ record CodecSpec(String name, Optional<String> quantizer, CacheOptions options) 
     }
 
     boolean isSparse() {
-        return quantizer.isEmpty();
+        return quantizer.isEmpty() && transformBytes.isEmpty();
     }
 }

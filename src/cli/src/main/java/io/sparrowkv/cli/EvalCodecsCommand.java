@@ -70,15 +70,18 @@ final class EvalCodecsCommand implements Runnable {
         Libtorch.useThreads(dictionaries.threads());
         Path folder = model.folder();
         try (CausalLm lm = CausalLm.load(folder);
-                TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary());
-                ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries)) {
+                TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary())) {
             int context = text.context(model.maxContext(lm.config().maxPositions()));
             int[] ids = text.ids(lm);
             List<PasskeyPrompts.Prompt> prompts =
                     passkeys.none() ? List.of() : passkeys.prompts(tokenizer, text.file(), context, 0);
-            List<CacheUnderTest> caches = compared.caches();
-            List<PerplexityEvaluation.Result> read = read(lm, caches, ids, context);
-            List<PasskeyEvaluation.Score> scores = ask(lm, caches, prompts);
+            List<PerplexityEvaluation.Result> read;
+            List<PasskeyEvaluation.Score> scores;
+            TransformText learnt = codecs.transformText(text.file(), ids.length);
+            try (ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries, learnt)) {
+                read = read(lm, compared.caches(), ids, context);
+                scores = ask(lm, compared.caches(), prompts);
+            }
             CodecsReport report = new CodecsReport(
                     "eval codecs",
                     folder.toString(),

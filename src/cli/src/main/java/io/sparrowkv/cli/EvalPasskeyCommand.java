@@ -58,7 +58,7 @@ final class EvalPasskeyCommand implements Runnable {
         Path folder = model.folder();
         try (CausalLm lm = CausalLm.load(folder);
                 TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary());
-                ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries)) {
+                ComparedCaches compared = ComparedCaches.open(specs, lm, dictionaries, codecs.transformText(text, 0))) {
             int longest = Math.min(context, model.maxContext(lm.config().maxPositions()));
             List<PasskeyPrompts.Prompt> prompts = passkeys.prompts(tokenizer, text, longest, 1);
             PasskeyEvaluation evaluation = new PasskeyEvaluation(lm, compared.caches(), EvalPplCommand.DEFAULT_CHUNK);

@@ -100,12 +100,14 @@ class EvaluationCommandsTest {
                 "--passkeys",
                 "4",
                 "--codecs",
-                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit",
+                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit,kvtc:60",
+                "--kvtc-text",
+                text().toString(),
                 "--chart",
                 chart.toString(),
                 "--page",
                 page.toString());
-        assertThat(result.at("/rows")).hasSize(6);
+        assertThat(result.at("/rows")).hasSize(7);
         double[] bytes = {512, 144, 36, 96, 96, 68};
         for (int i = 0; i < bytes.length; i++) {
             assertThat(result.at("/rows/" + i + "/vectorBytes").asDouble()).isEqualTo(bytes[i]);
@@ -115,6 +117,8 @@ class EvaluationCommandsTest {
         assertThat(kl(result, 1)).isGreaterThan(kl(result, 0)).isLessThan(kl(result, 2));
         assertThat(kl(result, 4)).isLessThan(kl(result, 3));
         assertThat(kl(result, 5)).isLessThan(kl(result, 4));
+        assertThat(result.at("/rows/6/vectorBytes").asDouble()).isBetween(52.0, 66.0);
+        assertThat(kl(result, 6)).isLessThan(kl(result, 2));
         assertThat(result.at("/rows/0/passkeys/exact").asInt())
                 .isEqualTo(result.at("/dense/exact").asInt());
         assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);

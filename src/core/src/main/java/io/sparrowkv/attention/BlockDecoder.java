@@ -58,6 +58,7 @@ final class BlockDecoder {
                 }
             }
             case QuantizedSite quantized -> quantized.decode(block, head, count, vector, rows);
+            case TransformedSite transformed -> transformed.decode(block, head, count, rows);
         }
     }
 

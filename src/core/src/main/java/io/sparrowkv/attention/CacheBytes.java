@@ -40,6 +40,11 @@ public record CacheBytes(
     record Codes(long indices, long coefficients, long residuals, long scales) {
         static final Codes NONE = new Codes(0, 0, 0, 0);
 
+        /** The bytes of several that are alike. */
+        Codes times(long count) {
+            return new Codes(count * indices, count * coefficients, count * residuals, count * scales);
+        }
+
         Codes plus(Codes other) {
             return new Codes(
                     indices + other.indices,

@@ -158,23 +158,12 @@ final class CodedSite implements KvSite, CodeTarget {
     }
 
     @Override
-    public long blockBytes() {
-        return layout.byteSize();
-    }
-
-    @Override
-    public long indexBytes() {
-        return layout.indexBytes();
-    }
-
-    @Override
-    public long residualBytes() {
-        return layout.residualBytes();
-    }
-
-    @Override
-    public long scaleBytes() {
-        return layout.scaleBytes();
+    public CacheBytes.Codes bytes(boolean open) {
+        long indices = layout.indexBytes();
+        long residuals = layout.residualBytes();
+        long scales = layout.scaleBytes();
+        return new CacheBytes.Codes(indices, layout.byteSize() - indices - residuals - scales, residuals, scales)
+                .times(blocks() + (open ? 1 : 0));
     }
 
     @Override

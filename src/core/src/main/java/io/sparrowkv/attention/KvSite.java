@@ -4,10 +4,10 @@ import io.sparrowkv.sae.Site;
 import io.sparrowkv.stream.BatchTarget;
 
 /**
- * The old tokens of one site of a sequence, in blocks: codes over a dictionary, or quantized vectors. The background thread fills; the
+ * The old tokens of one site of a sequence, in blocks: codes over a dictionary, quantized vectors, or transform-coded ones. The background thread fills; the
  * attending thread reads what {@link #tokens} covers, and releases.
  */
-sealed interface KvSite extends BatchTarget, AutoCloseable permits CodedSite, QuantizedSite {
+sealed interface KvSite extends BatchTarget, AutoCloseable permits CodedSite, QuantizedSite, TransformedSite {
     /** The layer's keys or values that it holds. */
     Site site();
 
@@ -20,17 +20,8 @@ sealed interface KvSite extends BatchTarget, AutoCloseable permits CodedSite, Qu
     /** Full blocks that are held. */
     int blocks();
 
-    /** Bytes of a block. */
-    long blockBytes();
-
-    /** Bytes of the atom indices in a block. */
-    long indexBytes();
-
-    /** Bytes of the levels of residuals in a block. */
-    long residualBytes();
-
-    /** Bytes of the scales in a block. */
-    long scaleBytes();
+    /** Bytes of the full blocks that are held, and with {@code open} of the one that is being filled. */
+    CacheBytes.Codes bytes(boolean open);
 
     @Override
     void close();

@@ -95,23 +95,9 @@ final class QuantizedSite implements KvSite, VectorTarget {
     }
 
     @Override
-    public long blockBytes() {
-        return (long) kvHeads * TOKENS * codec.vectorBytes();
-    }
-
-    @Override
-    public long indexBytes() {
-        return 0;
-    }
-
-    @Override
-    public long residualBytes() {
-        return 0;
-    }
-
-    @Override
-    public long scaleBytes() {
-        return (long) kvHeads * TOKENS * codec.scaleBytes();
+    public CacheBytes.Codes bytes(boolean open) {
+        long scales = (long) kvHeads * TOKENS * codec.scaleBytes();
+        return new CacheBytes.Codes(0, blockBytes() - scales, 0, scales).times(blocks() + (open ? 1 : 0));
     }
 
     @Override
@@ -134,6 +120,10 @@ final class QuantizedSite implements KvSite, VectorTarget {
 
     private long offset(int head, int token) {
         return ((long) head * TOKENS + token) * codec.vectorBytes();
+    }
+
+    private long blockBytes() {
+        return (long) kvHeads * TOKENS * codec.vectorBytes();
     }
 
     private synchronized MemorySegment block(int index) {

@@ -2,6 +2,7 @@ package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.PairFormat;
+import io.sparrowkv.codec.TransformCodec;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.RefinedBackend;
@@ -19,6 +20,7 @@ import io.sparrowkv.stream.KvStream;
 import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
 import org.slf4j.Logger;
@@ -111,6 +113,21 @@ public final class SparseCache implements AutoCloseable {
         return new SparseCache(
                 shape, rotary, options, new QuantizedSites(shape, codec, options), Optional.empty(), dictionary -> {
                     throw new IllegalStateException(dictionary.site() + ": a quantized cache has no dictionaries");
+                });
+    }
+
+    /**
+     * Makes an empty cache whose old tokens are transform-coded, in memory of its own; keys as they were before RoPE.
+     *
+     * @param codecs of every site
+     * @param options of which window, sinks, threads and queue have a meaning here
+     * @throws InvalidInputException when options do not fit the model
+     */
+    public static SparseCache transformed(
+            AttentionShape shape, RotaryEmbedding rotary, Map<Site, TransformCodec> codecs, CacheOptions options) {
+        return new SparseCache(
+                shape, rotary, options, new TransformedSites(shape, codecs, options), Optional.empty(), dictionary -> {
+                    throw new IllegalStateException(dictionary.site() + ": a transformed cache has no dictionaries");
                 });
     }
 
@@ -258,9 +275,10 @@ public final class SparseCache implements AutoCloseable {
         long window = 0;
         long sinks = 0;
         for (Layer layer : layers) {
-            vectors += heldBlocks(layer.keys) * TOKENS * shape.kvHeads();
-            keys = keys.plus(codeBytes(layer.keys));
-            values = values.plus(codeBytes(layer.values));
+            boolean open = readsOpenBlock(layer.keys);
+            vectors += (layer.keys.blocks() + (open ? 1L : 0)) * TOKENS * shape.kvHeads();
+            keys = keys.plus(layer.keys.bytes(open));
+            values = values.plus(layer.values.bytes(open));
             window += layer.tail.byteSize();
             sinks += layer.sinks.byteSize();
         }
@@ -442,18 +460,8 @@ public final class SparseCache implements AutoCloseable {
         }
     }
 
-    private CacheBytes.Codes codeBytes(KvSite site) {
-        long blocks = heldBlocks(site);
-        long others = site.indexBytes() + site.residualBytes() + site.scaleBytes();
-        return new CacheBytes.Codes(
-                blocks * site.indexBytes(),
-                blocks * (site.blockBytes() - others),
-                blocks * site.residualBytes(),
-                blocks * site.scaleBytes());
-    }
-
-    /** Full blocks, and with window 0 the one that is being filled and already read. */
-    private long heldBlocks(KvSite site) {
-        return site.blocks() + (options.window() == 0 && site.tokens() % TOKENS != 0 ? 1 : 0);
+    /** With window 0 the block that is being filled is read as codes too. */
+    private boolean readsOpenBlock(KvSite site) {
+        return options.window() == 0 && site.tokens() % TOKENS != 0;
     }
 }
