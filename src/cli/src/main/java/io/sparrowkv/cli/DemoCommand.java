@@ -1,6 +1,5 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.eval.PerplexityEvaluation;
 import io.sparrowkv.eval.PlantedFacts;
@@ -42,9 +41,6 @@ import picocli.CommandLine.Option;
 final class DemoCommand implements Runnable {
     private static final String PROSE = "demo-prose.txt";
     private static final int ANSWER_TOKENS = 8;
-
-    /** The largest budgets that the bundled dictionaries were trained for, shown beside the default. */
-    private static final Budgets LARGEST = Budgets.of(32, 32);
 
     @Option(names = "--facts", paramLabel = "N", description = "Facts to plant, 1 to 8 (default: 4).")
     private int facts = 4;
@@ -117,7 +113,7 @@ final class DemoCommand implements Runnable {
                     fact,
                     answer(generator, request, new DenseKvCache(lm.config().attentionShape(), request.contextTokens())),
                     answer(generator, request, caches.newCache(options)),
-                    answer(generator, request, caches.newCache(options.withBudgets(LARGEST)))));
+                    answer(generator, request, caches.newCache(options.withRecommendedCodes()))));
         }
         return answers;
     }
@@ -210,7 +206,7 @@ final class DemoCommand implements Runnable {
                             "planted, and asked again",
                             "dense",
                             "sparse " + BudgetText.of(options),
-                            "sparse " + BudgetText.of(options.withBudgets(LARGEST)))
+                            "sparse " + BudgetText.of(options.withRecommendedCodes()))
                     .left(1, 2, 3);
             int[] right = new int[3];
             for (Answer answer : answers) {

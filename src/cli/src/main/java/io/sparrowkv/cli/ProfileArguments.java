@@ -14,11 +14,14 @@ final class ProfileArguments {
     /** The paper's budgets, which are the defaults. */
     private static final String PAPER = "paper";
 
+    private static final String RECOMMENDED = "recommended";
+
     @Option(
             names = "--profile",
             paramLabel = "NAME",
             description = "A file of 'sparrow calibrate' that says how vectors are coded, in place of budgets and"
-                    + " refinement one by one; or paper: 8/16, not refined (default: paper).")
+                    + " refinement one by one; or paper: 8/16, not refined; or recommended: 16/16, pursued among 64,"
+                    + " coefficients of 4 bits (default: paper).")
     private Optional<String> profile = Optional.empty();
 
     /**
@@ -37,6 +40,9 @@ final class ProfileArguments {
         }
         if (profile.get().equals(PAPER)) {
             return options;
+        }
+        if (profile.get().equals(RECOMMENDED)) {
+            return options.withRecommendedCodes();
         }
         Path file = Path.of(profile.get());
         CacheProfile read = CacheProfile.read(file);

@@ -62,6 +62,16 @@ public record CacheOptions(
                 0);
     }
 
+    /**
+     * These options with the codes that were measured best at 68 bytes a token and KV head (d_head 128, 4,096 atoms): 16 pairs of keys
+     * and values, pursued among the encoder's 64 best atoms, coefficients of 4 bits. {@code docs/fidelity.md} has the comparison.
+     */
+    public CacheOptions withRecommendedCodes() {
+        return withBudgets(Budgets.of(16, 16))
+                .withRefinement(Refinement.pursuit(64))
+                .withCoefficients(Coefficients.BITS_4);
+    }
+
     public CacheOptions withWindow(int window) {
         return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
