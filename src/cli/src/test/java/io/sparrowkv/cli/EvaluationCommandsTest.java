@@ -59,10 +59,10 @@ class EvaluationCommandsTest {
 
     @Test
     void moreBudgetComesCloserToTheDenseModel() throws Exception {
-        double small = perplexity("--budget-key", "4", "--budget-value", "4")
+        double small = perplexity("--budget-key", "4", "--budget-value", "4", "--refine", "pursuit:64")
                 .at("/evaluation/comparison/meanKl")
                 .asDouble();
-        double large = perplexity("--budget-key", "32", "--budget-value", "32")
+        double large = perplexity("--profile", "recommended")
                 .at("/evaluation/comparison/meanKl")
                 .asDouble();
         assertThat(large).isLessThan(0.75 * small);
