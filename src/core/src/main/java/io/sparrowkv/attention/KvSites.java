@@ -8,11 +8,15 @@ interface KvSites {
     /** Opens a layer's keys or values. @param arena for memory that lives as long as the cache */
     KvSite open(int layer, VectorKind kind, Arena arena);
 
-    /** Most pairs of a code, at least 1. */
-    int largestBudget();
+    /** Most pairs of a code, at least 1, which it is where nothing is coded over dictionaries. */
+    default int largestBudget() {
+        return 1;
+    }
 
-    /** Most atoms of a dictionary, at least 1. */
-    int mostLatents();
+    /** Most atoms of a dictionary, at least 1, which it is where there are none. */
+    default int mostLatents() {
+        return 1;
+    }
 
     /** Bytes of the dictionaries that the sites are read with. */
     long dictionaryBytes();

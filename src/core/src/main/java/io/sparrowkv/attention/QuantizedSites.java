@@ -26,16 +26,6 @@ final class QuantizedSites implements KvSites {
     }
 
     @Override
-    public int largestBudget() {
-        return 1;
-    }
-
-    @Override
-    public int mostLatents() {
-        return 1;
-    }
-
-    @Override
     public long dictionaryBytes() {
         return 0;
     }

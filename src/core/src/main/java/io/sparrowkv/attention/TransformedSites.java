@@ -33,16 +33,6 @@ final class TransformedSites implements KvSites {
     }
 
     @Override
-    public int largestBudget() {
-        return 1;
-    }
-
-    @Override
-    public int mostLatents() {
-        return 1;
-    }
-
-    @Override
     public long dictionaryBytes() {
         return codecs.values().stream()
                 .mapToLong(codec ->

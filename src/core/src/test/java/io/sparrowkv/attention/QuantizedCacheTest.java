@@ -5,13 +5,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import io.sparrowkv.codec.PrincipalAxes;
+import io.sparrowkv.codec.TransformCodec;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -97,6 +102,39 @@ class QuantizedCacheTest {
                         SHAPE, RotaryEmbedding.plain(32, 1e4), VectorCodecs.of("q8_0", 32), options(-1, 0)))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("--window");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"64, 4, 300, 0", "64, 0, 37, 0", "1, 4, 1, 0", "0, 4, 33, 0", "0, 0, 1, 0", "32, 0, 70, 100"})
+    void transformCodedWithFineStepsReadsWhatTheModelComputed(int window, int sinks, int chunk, int sliding) {
+        AttentionShape shape = new AttentionShape(1, 4, 2, 32, 0.2f, List.of(sliding));
+        CacheOptions options = options(window, sinks);
+        int tokens = 300;
+        float[] queries = floats(tokens * 4 * 32, 1);
+        float[] keys = floats(tokens * 2 * 32, 2);
+        float[] values = floats(tokens * 2 * 32, 3);
+        double[] expected = new DecodedAttention(shape, options, VectorCodecs.of("f16", 32))
+                .attend(0, queries, keys, values, tokens);
+        float[] output = new float[queries.length];
+        Map<Site, TransformCodec> codecs =
+                Map.of(Site.of(0, VectorKind.KEY), fine(keys), Site.of(0, VectorKind.VALUE), fine(values));
+        try (SparseCache cache = SparseCache.transformed(shape, RotaryEmbedding.plain(32, 1e4), codecs, options)) {
+            for (int start = 0; start < tokens; start += chunk) {
+                attend(cache, queries, keys, values, start, Math.min(chunk, tokens - start), output);
+            }
+            assertThat(cache.length()).isEqualTo(tokens);
+            assertThat(cache.bytes().codes()).isPositive();
+            assertThat(cache.bytes().indices()).isZero();
+        }
+        for (int i = 0; i < output.length; i++) {
+            assertThat(output[i]).as("element %d", i).isCloseTo((float) expected[i], within(2e-3f));
+        }
+    }
+
+    private static TransformCodec fine(float[] vectors) {
+        PrincipalAxes.Fit fit = new PrincipalAxes.Fit(32);
+        fit.add(MemorySegment.ofArray(vectors), vectors.length / 32);
+        return new TransformCodec(fit.axes(), 1e-4f);
     }
 
     private static CacheOptions options(int window, int sinks) {
