@@ -93,6 +93,15 @@ public final class CodeBatch implements AutoCloseable {
         return counts.getAtIndex(ValueLayout.JAVA_INT, row);
     }
 
+    /** Pairs of all rows that are no padding. */
+    public long pairs() {
+        long pairs = 0;
+        for (int row = 0; row < rows; row++) {
+            pairs += count(row);
+        }
+        return pairs;
+    }
+
     @Override
     public void close() {
         arena.close();

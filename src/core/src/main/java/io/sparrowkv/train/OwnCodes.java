@@ -41,11 +41,7 @@ final class OwnCodes implements StepCodes {
 
     @Override
     public long kept() {
-        long pairs = 0;
-        for (int row = 0; row < codes.rows(); row++) {
-            pairs += codes.count(row);
-        }
-        return pairs;
+        return codes.pairs();
     }
 
     @Override

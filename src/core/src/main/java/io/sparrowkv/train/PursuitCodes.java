@@ -11,7 +11,6 @@ import io.sparrowkv.encode.RefinedEncoder;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -27,8 +26,9 @@ final class PursuitCodes implements StepCodes {
     private final List<Integer> turns;
     private final int candidates;
     private final Workers workers;
+    private final EncoderBackend plain;
+    private final Dictionary dictionary;
     private final RefinedBackend backend;
-    private final TopKEncoder base;
     private final RefinedEncoder encoder;
     private final CodeBatch kept;
     private final CodeBatch pairs;
@@ -38,10 +38,11 @@ final class PursuitCodes implements StepCodes {
     PursuitCodes(Dictionary dictionary, TrainerSettings settings, EncoderBackend plain, Workers workers) {
         this.turns = settings.loss().budgets();
         this.workers = workers;
+        this.plain = plain;
+        this.dictionary = dictionary;
         int largest = settings.loss().largestBudget();
         candidates = settings.refinement().candidatesFor(largest, dictionary.latents());
         backend = new RefinedBackend(plain, settings.refinement(), workers.threads());
-        base = plain.open(dictionary);
         encoder = backend.open(dictionary);
         int rows = settings.schedule().batch();
         kept = CodeBatch.allocate(rows, largest);
@@ -105,11 +106,7 @@ final class PursuitCodes implements StepCodes {
 
     @Override
     public long kept() {
-        long count = 0;
-        for (int row = 0; row < kept.rows(); row++) {
-            count += kept.count(row);
-        }
-        return count;
+        return kept.pairs();
     }
 
     @Override
@@ -121,22 +118,23 @@ final class PursuitCodes implements StepCodes {
 
     @Override
     public void firstWeights(FirstWeights weights, MemorySegment sample, int rows) {
-        weights.write(sample, rows, base, kept);
+        // Scaled to the plain codes: a refined one fits its coefficients whatever the encoder's scale.
+        try (TopKEncoder own = plain.open(dictionary)) {
+            weights.write(sample, rows, own, kept);
+        }
+        encoder.reload();
     }
 
     @Override
     public void reload() {
         encoder.reload();
-        base.reload();
     }
 
     @Override
     public void close() {
-        Arrays.fill(foretold, 0);
         pairs.close();
         kept.close();
         encoder.close();
-        base.close();
         backend.close();
     }
 }
