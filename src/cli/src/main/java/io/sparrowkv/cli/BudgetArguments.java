@@ -15,16 +15,14 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
 /** What of its tokens a sparse cache keeps dense, stores and reads. */
 public final class BudgetArguments {
-    @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
-    private int window = CacheOptions.DEFAULT_WINDOW;
-
-    @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
-    private int sinks = CacheOptions.DEFAULT_SINKS;
+    @Mixin
+    private DenseTokensArguments denseTokens;
 
     @Option(
             names = "--budget-key",
@@ -113,10 +111,8 @@ public final class BudgetArguments {
                 storedValue.orElse(read.value()),
                 storedKey.isPresent() ? Map.of() : read.keyByLayer(),
                 storedValue.isPresent() ? Map.of() : read.valueByLayer());
-        return CacheOptions.defaults()
-                .withWindow(window)
-                .withSinks(sinks)
-                .withThreads(threads)
+        return denseTokens
+                .options(threads)
                 .withBudgets(read, stored)
                 .withRefinement(refinement.orElse(Refinement.NONE))
                 .withCoefficients(coefficients.orElse(Coefficients.FP16))

@@ -100,11 +100,8 @@ final class CalibrateCommand implements Runnable {
             description = "Bits of each number of what the pairs leave of a vector (default: 0, nothing of it).")
     private int residualBits;
 
-    @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
-    private int window = CacheOptions.DEFAULT_WINDOW;
-
-    @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
-    private int sinks = CacheOptions.DEFAULT_SINKS;
+    @Mixin
+    private DenseTokensArguments denseTokens;
 
     @Option(
             names = "--out",
@@ -134,10 +131,8 @@ final class CalibrateCommand implements Runnable {
                 SparseCaches caches = SparseCaches.open(lm, dictionaries)) {
             int length = Math.min(context, model.maxContext(lm.config().maxPositions()));
             int[] ids = EvalTextArguments.ids(lm, text, 2 * tokens);
-            CacheOptions options = CacheOptions.defaults()
-                    .withWindow(window)
-                    .withSinks(sinks)
-                    .withThreads(dictionaries.threads())
+            CacheOptions options = denseTokens
+                    .options(dictionaries.threads())
                     .withRefinement(refinement)
                     .withCoefficients(coefficients)
                     .withResidualBits(residualBits);
@@ -152,7 +147,7 @@ final class CalibrateCommand implements Runnable {
     private List<SiteSensitivity> sensitivities(
             CausalLm lm, SparseCaches caches, CacheOptions options, List<Integer> budgets, int[] ids, int length) {
         Path file = OutputPaths.beside(out, ".measured.json");
-        SensitivityFile measured = SensitivityFile.read(file, identity(lm, caches, budgets, ids, length));
+        SensitivityFile measured = SensitivityFile.read(file, identity(lm, caches, options, budgets, ids, length));
         List<SiteSensitivity> sites = new ArrayList<>(measured.sites());
         int kinds = VectorKind.values().length;
         int count = lm.config().layers() * kinds;
@@ -267,7 +262,7 @@ final class CalibrateCommand implements Runnable {
 
     /** All that a measurement depends on. */
     private Map<String, String> identity(
-            CausalLm lm, SparseCaches caches, List<Integer> budgets, int[] ids, int length) {
+            CausalLm lm, SparseCaches caches, CacheOptions options, List<Integer> budgets, int[] ids, int length) {
         Map<String, String> identity = new LinkedHashMap<>();
         identity.put("model", lm.fingerprint());
         identity.put("dictionaries", caches.dictionaries().fingerprint());
@@ -275,8 +270,8 @@ final class CalibrateCommand implements Runnable {
         identity.put("codec", new BlockCodec(format, refinement).label());
         identity.put("pairs", budgets.toString());
         identity.put("text", ModelVectorSource.fingerprint(ids, length));
-        identity.put("window", Integer.toString(window));
-        identity.put("sinks", Integer.toString(sinks));
+        identity.put("window", Integer.toString(options.window()));
+        identity.put("sinks", Integer.toString(options.sinks()));
         return identity;
     }
 

@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Which codecs are compared, and what of each sequence stays dense whatever the codec. */
@@ -35,11 +36,8 @@ final class CodecListArguments {
                             + " evaluated).")
     private Optional<Path> kvtcText = Optional.empty();
 
-    @Option(names = "--window", paramLabel = "N", description = "Newest tokens kept dense (default: 128).")
-    private int window = CacheOptions.DEFAULT_WINDOW;
-
-    @Option(names = "--sinks", paramLabel = "N", description = "First tokens kept dense (default: 4).")
-    private int sinks = CacheOptions.DEFAULT_SINKS;
+    @Mixin
+    private DenseTokensArguments denseTokens;
 
     /**
      * The text that transform codecs learn from.
@@ -57,8 +55,7 @@ final class CodecListArguments {
      * @throws InvalidInputException when one is none or is named twice
      */
     List<CodecSpec> specs(int threads) {
-        CacheOptions common =
-                CacheOptions.defaults().withWindow(window).withSinks(sinks).withThreads(threads);
+        CacheOptions common = denseTokens.options(threads);
         Set<String> seen = new HashSet<>();
         for (String codec : codecs) {
             if (!seen.add(codec)) {
