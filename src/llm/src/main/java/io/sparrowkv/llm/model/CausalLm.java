@@ -35,7 +35,7 @@ public final class CausalLm implements AutoCloseable {
         this.manager = manager;
         rotary = new RotaryEmbedding(config.inverseFrequencies());
         for (int i = 0; i < config.layers(); i++) {
-            layers.add(new DecoderLayer(i, config, rotary, weights, manager));
+            layers.add(new DecoderLayer(i, config, rotary, LayerWeights.load(i, config, weights, manager)));
         }
         finalNorm = new RmsNorm(weights.vector(WeightNames.FINAL_NORM), config.rmsNormEps());
         head = new Projection(weights.load(manager, WeightNames.head(config)), Optional.empty());
@@ -146,8 +146,20 @@ public final class CausalLm implements AutoCloseable {
         }
     }
 
+    LayerWeights layerWeights(int layer) {
+        return layers.get(layer).weights();
+    }
+
+    RmsNorm finalNorm() {
+        return finalNorm;
+    }
+
+    Projection head() {
+        return head;
+    }
+
     /** Rows of the embedding table, read from the file: an untied table is never widened as a whole. */
-    private NDArray embed(NDManager scope, int[] tokens) {
+    NDArray embed(NDManager scope, int[] tokens) {
         if (tokens.length == 0) {
             throw new IllegalArgumentException("a chunk needs a token");
         }

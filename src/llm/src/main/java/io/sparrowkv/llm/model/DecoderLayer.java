@@ -11,41 +11,17 @@ final class DecoderLayer {
     private final int index;
     private final ModelConfig config;
     private final RotaryEmbedding rotary;
-    private final RmsNorm inputNorm;
-    private final Projection query;
-    private final Projection key;
-    private final Projection value;
-    private final Optional<RmsNorm> queryNorm;
-    private final Optional<RmsNorm> keyNorm;
-    private final Projection output;
-    private final RmsNorm mlpNorm;
-    private final Projection gate;
-    private final Projection up;
-    private final Projection down;
+    private final LayerWeights weights;
 
-    DecoderLayer(int index, ModelConfig config, RotaryEmbedding rotary, ModelWeights weights, NDManager manager) {
+    DecoderLayer(int index, ModelConfig config, RotaryEmbedding rotary, LayerWeights weights) {
         this.index = index;
         this.config = config;
         this.rotary = rotary;
-        inputNorm = norm(weights, "input_layernorm");
-        query = projection(weights, manager, "self_attn.q_proj", config.queryKeyValueBias());
-        key = projection(weights, manager, "self_attn.k_proj", config.queryKeyValueBias());
-        value = projection(weights, manager, "self_attn.v_proj", config.queryKeyValueBias());
-        queryNorm = config.queryKeyNorm() ? Optional.of(norm(weights, "self_attn.q_norm")) : Optional.empty();
-        keyNorm = config.queryKeyNorm() ? Optional.of(norm(weights, "self_attn.k_norm")) : Optional.empty();
-        output = projection(weights, manager, "self_attn.o_proj", config.outputBias());
-        mlpNorm = norm(weights, "post_attention_layernorm");
-        gate = projection(weights, manager, "mlp.gate_proj", config.mlpBias());
-        up = projection(weights, manager, "mlp.up_proj", config.mlpBias());
-        down = projection(weights, manager, "mlp.down_proj", config.mlpBias());
+        this.weights = weights;
     }
 
-    private RmsNorm norm(ModelWeights weights, String name) {
-        return new RmsNorm(weights.vector(WeightNames.layer(index, name + ".weight")), config.rmsNormEps());
-    }
-
-    private Projection projection(ModelWeights weights, NDManager manager, String name, boolean bias) {
-        return Projection.load(weights, manager, WeightNames.layer(index, name), bias);
+    LayerWeights weights() {
+        return weights;
     }
 
     /**
@@ -56,36 +32,37 @@ final class DecoderLayer {
      */
     void forward(NDArray hidden, int position, KvCache cache, KvProbe probe) {
         try (NDManager scope = hidden.getManager().newSubManager()) {
-            NDArray input = inputNorm.apply(scope, hidden);
-            NDArray queries = rotated(query.apply(input), queryNorm, position, config.heads());
+            NDArray input = weights.inputNorm().apply(scope, hidden);
+            NDArray queries = rotated(weights.query().apply(input), weights.queryNorm(), position, config.heads());
             KeysAndValues seen = keysAndValues(input, position, probe);
             NDArray attention = cache.attend(index, queries, seen.keys, seen.values);
-            hidden.addi(output.apply(attention.reshape(hidden.getShape().get(0), -1)));
+            hidden.addi(
+                    weights.output().apply(attention.reshape(hidden.getShape().get(0), -1)));
 
-            NDArray mlpInput = mlpNorm.apply(scope, hidden);
-            NDArray gated = gate.apply(mlpInput);
+            NDArray mlpInput = weights.mlpNorm().apply(scope, hidden);
+            NDArray gated = weights.gate().apply(mlpInput);
             NDArray activated = gated.getNDArrayInternal().sigmoid().muli(gated); // SiLU
-            hidden.addi(down.apply(activated.muli(up.apply(mlpInput))));
+            hidden.addi(weights.down().apply(activated.muli(weights.up().apply(mlpInput))));
         }
     }
 
     /** Shows a chunk's keys and values to {@code probe} and goes no further: what the last layer is needed for in a capture. */
     void observe(NDArray hidden, int position, KvProbe probe) {
         try (NDManager scope = hidden.getManager().newSubManager()) {
-            keysAndValues(inputNorm.apply(scope, hidden), position, probe);
+            keysAndValues(weights.inputNorm().apply(scope, hidden), position, probe);
         }
     }
 
     private record KeysAndValues(NDArray keys, NDArray values) {}
 
     private KeysAndValues keysAndValues(NDArray input, int position, KvProbe probe) {
-        NDArray keys = byHead(key.apply(input), config.kvHeads());
+        NDArray keys = byHead(weights.key().apply(input), config.kvHeads());
         probe.observeKeyProjection(index, position, keys);
-        keyNorm.ifPresent(norm -> norm.applyInPlace(keys));
+        weights.keyNorm().ifPresent(norm -> norm.applyInPlace(keys));
         probe.observe(index, Tap.KEY_PRE, position, keys);
         rotate(keys, position);
         probe.observe(index, Tap.KEY_POST, position, keys);
-        NDArray values = byHead(value.apply(input), config.kvHeads());
+        NDArray values = byHead(weights.value().apply(input), config.kvHeads());
         probe.observe(index, Tap.VALUE, position, values);
         return new KeysAndValues(keys, values);
     }

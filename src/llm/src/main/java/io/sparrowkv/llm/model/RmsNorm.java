@@ -33,6 +33,13 @@ final class RmsNorm {
         normalize(memory, memory, rows.size() / weight.length);
     }
 
+    /** The norm of each row, in operators that libtorch can differentiate; an array of {@code input}'s manager. */
+    NDArray differentiable(NDArray input) {
+        NDArray rootMeanSquare =
+                input.square().mean(new int[] {-1}, true).add(eps).sqrt();
+        return input.div(rootMeanSquare).mul(input.getManager().create(weight));
+    }
+
     private void normalize(MemorySegment in, MemorySegment out, long rows) {
         int width = weight.length;
         for (long row = 0; row < rows; row++) {

@@ -1,5 +1,7 @@
 package io.sparrowkv.llm.model;
 
+import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.safetensors.DType;
 import io.sparrowkv.safetensors.SafetensorsFile;
 import java.io.IOException;
@@ -35,6 +37,23 @@ public final class ReferenceModel {
         }
     }
 
+    /** What some reads of attention see instead of the vectors themselves: a far read sees more by a deviation. */
+    public record Reads(IsFar far, RopeStage keys, Deviation deviation) {
+        public static final Reads DENSE = new Reads((query, token) -> false, RopeStage.POST, (l, k, t, e) -> 0);
+
+        /** Whether a query reads a token far. */
+        @FunctionalInterface
+        public interface IsFar {
+            boolean test(int query, int token);
+        }
+
+        /** One element of a token's deviation, of the vectors of all KV heads, head after head. */
+        @FunctionalInterface
+        public interface Deviation {
+            double of(int layer, VectorKind kind, int token, int element);
+        }
+    }
+
     private final ModelConfig config;
     private final Map<String, double[]> weights = new HashMap<>();
 
@@ -65,12 +84,17 @@ public final class ReferenceModel {
 
     /** Runs the model over a whole sequence. */
     public Trace run(int[] tokens) {
+        return run(tokens, Reads.DENSE);
+    }
+
+    /** Runs the model over a whole sequence, some reads of which deviate. */
+    public Trace run(int[] tokens, Reads reads) {
         Trace trace = Trace.empty(config.layers());
         for (int position = 0; position < tokens.length; position++) {
             double[] hidden = row("model.embed_tokens.weight", tokens[position], config.hidden());
             for (int layer = 0; layer < config.layers(); layer++) {
                 String prefix = "model.layers." + layer + ".";
-                add(hidden, attention(trace, layer, position, norm(hidden, prefix + "input_layernorm.weight")));
+                add(hidden, attention(trace, reads, layer, position, norm(hidden, prefix + "input_layernorm.weight")));
                 add(hidden, mlp(prefix + "mlp.", norm(hidden, prefix + "post_attention_layernorm.weight")));
             }
             String head = config.tiedHead() ? "model.embed_tokens.weight" : "lm_head.weight";
@@ -79,7 +103,7 @@ public final class ReferenceModel {
         return trace;
     }
 
-    private double[] attention(Trace trace, int layer, int position, double[] input) {
+    private double[] attention(Trace trace, Reads reads, int layer, int position, double[] input) {
         String prefix = "model.layers." + layer + ".self_attn.";
         int d = config.dHead();
         double[] query = project(prefix + "q_proj", input);
@@ -103,7 +127,7 @@ public final class ReferenceModel {
             double[] scores = new double[position + 1 - first];
             double largest = Double.NEGATIVE_INFINITY;
             for (int t = first; t <= position; t++) {
-                double[] seen = trace.keysAfterRope.get(layer).get(t);
+                double[] seen = key(trace, reads, layer, position, t);
                 double score = 0;
                 for (int i = 0; i < d; i++) {
                     score += query[head * d + i] * seen[kvHead * d + i];
@@ -117,13 +141,40 @@ public final class ReferenceModel {
                 sum += scores[i];
             }
             for (int t = first; t <= position; t++) {
-                double[] seen = trace.values.get(layer).get(t);
+                double[] seen = value(trace, reads, layer, position, t);
                 for (int i = 0; i < d; i++) {
                     mixed[head * d + i] += scores[t - first] / sum * seen[kvHead * d + i];
                 }
             }
         }
         return project(prefix + "o_proj", mixed);
+    }
+
+    private double[] key(Trace trace, Reads reads, int layer, int query, int token) {
+        double[] dense = trace.keysAfterRope.get(layer).get(token);
+        if (!reads.far.test(query, token)) {
+            return dense;
+        }
+        boolean before = reads.keys == RopeStage.PRE;
+        double[] key = deviating(
+                before ? trace.keysBeforeRope.get(layer).get(token) : dense, reads, layer, VectorKind.KEY, token);
+        if (before) {
+            rotate(key, token);
+        }
+        return key;
+    }
+
+    private double[] value(Trace trace, Reads reads, int layer, int query, int token) {
+        double[] dense = trace.values.get(layer).get(token);
+        return reads.far.test(query, token) ? deviating(dense, reads, layer, VectorKind.VALUE, token) : dense;
+    }
+
+    private static double[] deviating(double[] dense, Reads reads, int layer, VectorKind kind, int token) {
+        double[] vector = dense.clone();
+        for (int i = 0; i < vector.length; i++) {
+            vector[i] += reads.deviation.of(layer, kind, token, i);
+        }
+        return vector;
     }
 
     private double[] mlp(String prefix, double[] input) {
