@@ -36,11 +36,13 @@ public record FarReads(int window, int sinks, int blockTokens, RopeStage keys) {
     }
 
     /**
-     * Tokens of a context that some query reads far: those of {@code [sinks, sinks + readFar)}, unless a sliding window hides them.
+     * Whether some query of a context reads a token far.
      *
      * @param tokens of the context
+     * @param slidingWindow tokens that a query of the layer sees, 0 for all
      */
-    public int readFar(int tokens) {
-        return end(tokens - 1) - sinks;
+    public boolean hasFarReader(int token, int tokens, int slidingWindow) {
+        int lastReader = slidingWindow == 0 ? tokens - 1 : Math.min(tokens - 1, token + slidingWindow - 1);
+        return token >= sinks && token < end(lastReader);
     }
 }

@@ -35,22 +35,29 @@ class DifferentiableLmTest {
     @TempDir
     Path folder;
 
+    /** Elements of a token in the widest of the models. */
+    private static final int WIDEST = 128;
+
+    private static final Map<String, float[]> DEVIATIONS = new HashMap<>();
+
     /** Gaussian deviations, the same for whoever asks. */
-    private static double deviation(int layer, VectorKind kind, int token, int element) {
-        return 0.5
-                * new Random(((layer * 2L + kind.ordinal()) * 1009 + token) * 1013 + element + 0x5DEECE66DL)
-                        .nextGaussian();
+    private static float deviation(int layer, VectorKind kind, int token, int element) {
+        float[] ofLayer = DEVIATIONS.computeIfAbsent(layer + kind.label(), key -> {
+            Random random = new Random(key.hashCode());
+            float[] values = new float[TOKENS * WIDEST];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) (0.5 * random.nextGaussian());
+            }
+            return values;
+        });
+        return ofLayer[token * WIDEST + element];
     }
 
     private static void write(int layer, VectorKind kind, MemorySegment vectors, MemorySegment deviation) {
         int width = (int) (vectors.byteSize() / Float.BYTES / TOKENS);
         for (int i = 0; i < TOKENS * width; i++) {
-            deviation.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) deviation(layer, kind, i / width, i % width));
+            deviation.setAtIndex(ValueLayout.JAVA_FLOAT, i, deviation(layer, kind, i / width, i % width));
         }
-    }
-
-    private static float rounded(int layer, VectorKind kind, int token, int element) {
-        return (float) deviation(layer, kind, token, element);
     }
 
     /** The definition, spelled out apart from {@link FarReads#end}. */
@@ -100,7 +107,7 @@ class DifferentiableLmTest {
                         new Reads(
                                 (query, token) -> isFar(reads, query, token),
                                 reads.keys(),
-                                DifferentiableLmTest::rounded));
+                                DifferentiableLmTest::deviation));
                 Map<String, float[]> shown = new HashMap<>();
                 try (GradientPass pass = new DifferentiableLm(lm, reads, 9)
                         .pass(
@@ -191,7 +198,7 @@ class DifferentiableLmTest {
                         new Reads(
                                 far,
                                 stage,
-                                (layer, kind, token, element) -> rounded(layer, kind, token, element)
+                                (layer, kind, token, element) -> deviation(layer, kind, token, element)
                                         + (entry.equals(new Entry(layer, kind, token, element)) ? change : 0)))
                 .logits();
         double sum = 0;
@@ -217,8 +224,6 @@ class DifferentiableLmTest {
         TinyModel.llama().write(folder);
         try (CausalLm lm = CausalLm.load(folder)) {
             FarReads reads = FarReads.byToken(6, 3, stage);
-            assertThat(reads.readFar(TOKENS)).isEqualTo(TOKENS - 9);
-            assertThat(reads.readFar(9)).isZero();
             DifferentiableLm differentiable = new DifferentiableLm(lm, reads, 10);
             try (GradientPass pass =
                     differentiable.pass(CausalLmTest.tokens(TOKENS), Deviations.NONE, new PassLoss.SampledLabels(1))) {
@@ -229,6 +234,7 @@ class DifferentiableLmTest {
                         for (int token = 0; token < TOKENS; token++) {
                             double largest = largest(Arrays.copyOfRange(gradient, token * width, (token + 1) * width));
                             assertThat(largest > 0).isEqualTo(token >= 3 && token < TOKENS - 6);
+                            assertThat(reads.hasFarReader(token, TOKENS, 0)).isEqualTo(largest > 0);
                         }
                     }
                 }
@@ -251,6 +257,11 @@ class DifferentiableLmTest {
                 assertThat(largest(pass.gradient(0, kind).toArray(ValueLayout.JAVA_FLOAT)))
                         .isZero();
             }
+            FarReads reads = FarReads.byToken(5, 0, RopeStage.PRE);
+            assertThat(reads.hasFarReader(0, TOKENS, 5)).isFalse();
+            assertThat(reads.hasFarReader(0, TOKENS, 6)).isTrue();
+            assertThat(reads.hasFarReader(TOKENS - 6, TOKENS, 6)).isTrue();
+            assertThat(reads.hasFarReader(TOKENS - 5, TOKENS, 6)).isFalse();
         }
     }
 

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.BiConsumer;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ObjectNode;
 
@@ -27,6 +28,7 @@ public final class TinyModel {
     private DType dtype = DType.F32;
     private int shards = 1;
     private long seed = 1;
+    private BiConsumer<String, float[]> change = (name, values) -> {};
 
     private TinyModel() {
         set("model_type", "llama");
@@ -77,6 +79,12 @@ public final class TinyModel {
         return this;
     }
 
+    /** Changes weights after they are drawn: is given each one's name and values. */
+    public TinyModel change(BiConsumer<String, float[]> change) {
+        this.change = change;
+        return this;
+    }
+
     /** Writes config, weights and a byte-level tokenizer; returns {@code folder}. */
     public Path write(Path folder) {
         try {
@@ -109,6 +117,7 @@ public final class TinyModel {
                 double gaussian = random.nextGaussian();
                 values[i] = (float) (name.endsWith("norm.weight") ? 1 + 0.2 * gaussian : 0.2 * gaussian);
             }
+            change.accept(name, values);
             int shard = next++ * shards / 32 % shards;
             writers.get(shard).add(name, dtype, weight.getValue(), MemorySegment.ofArray(values));
             map.put(name, shard(shard));
