@@ -14,10 +14,16 @@ final class BatchField {
     /** Which dictionary of the product's weights that is: the same, or the first where there is one at a time. */
     static final int PLACE = 3;
 
-    /** Number of the batch: the kernels hand it on, so that one that did not run is noticed. */
+    /** Number of the batch: each kernel hands it on, so that one that did not run is noticed. */
     static final int SEQUENCE = 4;
 
-    static final int COUNT = 5;
+    /** Number of the batch that the weights are ready for: the widening's to write, or the host's where nothing is widened. */
+    static final int WIDENED = 5;
+
+    /** Number of the batch that the product ran for. */
+    static final int MULTIPLIED = 6;
+
+    static final int COUNT = 7;
 
     private BatchField() {}
 }

@@ -21,24 +21,18 @@ final class CpuKernelPair implements KernelPair {
     }
 
     @Override
-    public int lanes() {
-        return 2;
-    }
-
-    @Override
     public Object weights(FloatArray packed) {
         return new VectorFloat16(packed);
     }
 
     @Override
-    public void addTouch(TaskGraph graph, Object weights, FloatArray touched) {
-        graph.task("touch", CpuKernels::touch, (VectorFloat16) weights, touched);
+    public void addTouch(TaskGraph graph, Object weights, FloatArray touched, int mark) {
+        graph.task("touch", CpuKernels::touch, (VectorFloat16) weights, touched, mark);
     }
 
     @Override
     public void addEncode(TaskGraph graph, Object weights, PlanBuffers buffers) {
-        graph.transferToDevice(
-                        DataTransferMode.FIRST_EXECUTION, buffers.preActivations(), buffers.stamp(), buffers.maxima())
+        graph.transferToDevice(DataTransferMode.FIRST_EXECUTION, buffers.preActivations(), buffers.maxima())
                 .task(
                         "multiply",
                         CpuKernels::multiply,
@@ -46,7 +40,6 @@ final class CpuKernelPair implements KernelPair {
                         (VectorFloat16) weights,
                         buffers.vectors(),
                         buffers.preActivations(),
-                        buffers.stamp(),
                         buffers.depth(),
                         buffers.panels(),
                         buffers.rows() / CpuKernels.TILE_ROWS)
@@ -55,7 +48,6 @@ final class CpuKernelPair implements KernelPair {
                         CpuKernels::selectLargest,
                         buffers.batch(),
                         buffers.preActivations(),
-                        buffers.stamp(),
                         buffers.maxima(),
                         buffers.indices(),
                         buffers.coefficients(),

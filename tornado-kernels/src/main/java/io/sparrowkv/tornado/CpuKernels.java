@@ -30,10 +30,9 @@ final class CpuKernels {
      * <p>Device class: CPU. Launch: the two parallel loops, one work item for each tile of {@link #TILE_ROWS} rows and one panel of
      * {@link DictionaryBank#PANEL} latents. Multiply and add stay two operations, since TornadoVM has no fused one for vectors.
      *
-     * @param batch {@link BatchField}s
+     * @param batch {@link BatchField}s; receives the number of the batch it ran for
      * @param weights {@code [slots, panels, 1 + depth, PANEL]}
      * @param vectors {@code [capacity, depth]}
-     * @param stamp receives the batch's number
      * @param panels panels of one dictionary
      * @param rowTiles capacity in tiles
      */
@@ -42,7 +41,6 @@ final class CpuKernels {
             VectorFloat16 weights,
             FloatArray vectors,
             VectorFloat16 preActivations,
-            IntArray stamp,
             int depth,
             int panels,
             int rowTiles) {
@@ -121,7 +119,7 @@ final class CpuKernels {
                 }
             }
         }
-        stamp.set(0, batch.get(BatchField.SEQUENCE));
+        batch.set(BatchField.MULTIPLIED, batch.get(BatchField.WIDENED));
     }
 
     /**
@@ -131,18 +129,16 @@ final class CpuKernels {
      * <p>Device class: CPU. Launch: the parallel loop, one work item a row.
      *
      * @param preActivations {@code [capacity, latents]}
-     * @param stamp the number that {@link #multiply} left
      * @param maxima scratch, {@code [capacity, latents / GROUP]}
      * @param indices {@code [rows, budget]}
      * @param coefficients {@code [rows, budget]}
-     * @param counts {@code [capacity + 1]}; the last receives the stamp
+     * @param counts {@code [capacity + 1]}; the last receives the number of the batch that the product ran for
      * @param latents of one row, a multiple of {@link #GROUP}
      * @param capacity rows that fit
      */
     static void selectLargest(
             IntArray batch,
             VectorFloat16 preActivations,
-            IntArray stamp,
             FloatArray maxima,
             IntArray indices,
             FloatArray coefficients,
@@ -206,17 +202,19 @@ final class CpuKernels {
                 counts.set(row, Math.min(count, budget));
             }
         }
-        counts.set(capacity, stamp.get(0));
+        counts.set(capacity, batch.get(BatchField.MULTIPLIED));
     }
 
     /**
      * Makes the weights an input of a graph, which copies them to the device and leaves them there.
      *
      * <p>Device class: CPU. Launch: one work item.
+     *
+     * @param touched receives the number at {@code mark}
      */
-    static void touch(VectorFloat16 weights, FloatArray touched) {
+    static void touch(VectorFloat16 weights, FloatArray touched, int mark) {
         for (@Parallel int i = 0; i < 1; i++) {
-            touched.set(i, weights.getArray().get(i));
+            touched.set(i, weights.getArray().get(mark));
         }
     }
 

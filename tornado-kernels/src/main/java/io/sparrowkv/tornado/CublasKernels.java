@@ -37,12 +37,11 @@ final class CublasKernels {
      *
      * <p>Device class: GPU. Launch: the two parallel loops, one work item a number.
      *
-     * @param batch {@link BatchField}s
+     * @param batch {@link BatchField}s; receives the number of the batch it ran for
      * @param weights {@code [slots, panels, 1 + depth, PANEL]}
      * @param columns all of it is written: what no kernel reads before it is written to may never be copied to the device
-     * @param stamp receives the batch's number
      */
-    static void arrange(IntArray batch, FloatArray weights, FloatArray columns, IntArray stamp, int depth, int panels) {
+    static void arrange(IntArray batch, FloatArray weights, FloatArray columns, int depth, int panels) {
         for (@Parallel int line = 0; line < depth + BIAS_DIMENSIONS; line++) {
             for (@Parallel int latent = 0; latent < panels * PANEL; latent++) {
                 // A panel begins with its biases, which go behind the weights.
@@ -52,7 +51,7 @@ final class CublasKernels {
                 columns.set(line * panels * PANEL + latent, line > depth ? 0f : weight);
             }
         }
-        stamp.set(0, batch.get(BatchField.SEQUENCE));
+        batch.set(BatchField.MULTIPLIED, batch.get(BatchField.WIDENED));
     }
 
     /**
@@ -60,7 +59,7 @@ final class CublasKernels {
      * faster, and wrong by more than codes may be. cuBLAS's matrices are column-major, so it is asked for the transposed product of the
      * transposed matrices, which are these very arrays.
      *
-     * <p>Device class: NVIDIA GPU. Launch: cuBLAS's own.
+     * <p>Device class: NVIDIA GPU. Launch: cuBLAS's own. One that it refuses is an exception, unlike a kernel's.
      *
      * @param depth dimensions of a row, those of the bias included
      */

@@ -83,7 +83,7 @@ record Device(String backend, int index, TornadoDevice tornado) {
     }
 
     /** Version of the driver, which the backends have no method for but print among other things. */
-    private String driver() {
+    String driver() {
         Optional<String> line = String.valueOf(tornado.getDeviceInfo())
                 .lines()
                 .filter(text -> text.startsWith(VERSION))

@@ -33,6 +33,19 @@ final class DeviceThread implements AutoCloseable {
         return failure;
     }
 
+    /** Waits for the job's end, but at most {@code nanos}; true when it has ended, and {@link #join} returns at once. */
+    boolean ended(long nanos) {
+        long start = System.nanoTime();
+        while (job != null) {
+            long left = nanos - (System.nanoTime() - start);
+            if (left <= 0) {
+                return false;
+            }
+            LockSupport.parkNanos(this, left);
+        }
+        return true;
+    }
+
     /** Runs a job there and waits for it. */
     void run(Runnable next) {
         start(next);

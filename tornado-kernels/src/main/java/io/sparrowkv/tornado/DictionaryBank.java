@@ -20,6 +20,14 @@ final class DictionaryBank {
     /** Depths are multiples of it, the step in which the GPU's product walks along a vector. */
     static final int DEPTH_STEP = 8;
 
+    private static final long MOST_NUMBERS = 1 << 28;
+
+    /** Numbers behind the dictionaries: a mark of what was packed, and filling that keeps vectors whole. */
+    private static final int MARK_NUMBERS = 16;
+
+    /** Marks are whole numbers below it. */
+    private static final int MARKS = 1 << 10;
+
     /** Bias of the filling latents, whose weights are 0. */
     private static final float NEVER = -1f;
 
@@ -28,6 +36,7 @@ final class DictionaryBank {
     private final int slots;
     private final boolean half;
     private final TornadoNativeArray weights;
+    private int mark;
 
     /** @param half whether the weights are kept as binary16, of dictionaries that are {@link #exactAsHalf} */
     DictionaryBank(int dHead, int latents, int slots, boolean half) {
@@ -35,8 +44,9 @@ final class DictionaryBank {
         this.dHead = dHead;
         this.slots = slots;
         this.half = half;
-        int size = Math.multiplyExact(slots, slotSize(dHead, latents));
+        int size = Math.addExact(Math.multiplyExact(slots, slotSize(dHead, latents)), MARK_NUMBERS);
         this.weights = half ? new ShortArray(size) : new FloatArray(size);
+        weights.getSegment().fill((byte) 0);
     }
 
     /** Whether binary16 holds all of a dictionary's encoder exactly, as it does when its file was of that type. */
@@ -52,6 +62,16 @@ final class DictionaryBank {
     /** Width of a vector with its filling. */
     static int depth(int dHead) {
         return Math.ceilDiv(dHead, DEPTH_STEP) * DEPTH_STEP;
+    }
+
+    /**
+     * Most dictionaries of a bank: the kernels' indexes are 32 bits, and devices refuse very large buffers.
+     *
+     * @param allocation most bytes that the device takes as one buffer
+     */
+    static int mostSlots(int dHead, int latents, boolean half, long allocation) {
+        long numbers = Math.min(MOST_NUMBERS, allocation / (half ? Short.BYTES : Float.BYTES));
+        return (int) Math.max(1, (numbers - 2 * MARK_NUMBERS) / slotSize(dHead, latents));
     }
 
     int slots() {
@@ -84,6 +104,26 @@ final class DictionaryBank {
     /** The weights of a bank of fp32 numbers. */
     FloatArray floats() {
         return (FloatArray) weights;
+    }
+
+    /** Tells the weights from those packed before: every copy of them to a device carries the mark. */
+    void mark() {
+        mark = (mark + 1) % MARKS;
+        if (half) {
+            halves().set(markIndex(), (short) mark);
+        } else {
+            floats().set(markIndex(), mark);
+        }
+    }
+
+    /** What {@link #mark} wrote last. */
+    int lastMark() {
+        return mark;
+    }
+
+    /** Where it stands. */
+    int markIndex() {
+        return slots * slotSize();
     }
 
     /** Reads a dictionary into a slot. */

@@ -4,6 +4,7 @@ import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -14,18 +15,22 @@ import uk.ac.manchester.tornado.api.common.TornadoDevice;
  * Dictionaries of one shape that share their plans, so that all sites of a model are compiled for once. Plans are made at the first
  * batch, for the dictionaries there are by then, and anew only when more of them or a larger budget outgrow them.
  *
- * <p>Where it pays, a batch of several chunks goes through two lanes, each a plan with its buffers and its copy of the weights: while
+ * <p>A batch of several chunks goes through two lanes, each a plan with its buffers and its copy of the weights: while
  * the chunk of one is computed, that of the other is centred and copied.
  */
 final class DictionaryGroup implements AutoCloseable {
     /** Budgets up to it need no second plan. */
     private static final int USUAL_BUDGET = 64;
 
-    /** Most numbers of a bank: the kernels' indexes are 32 bits, and devices refuse very large buffers. */
-    private static final int MOST_NUMBERS = 1 << 28;
+    /** Chunks of a batch under way at a time. */
+    private static final int LANES = 2;
+
+    /** How often a device at work is looked at. */
+    private static final long LOOK_NANOS = 50_000_000;
 
     private final TornadoDevice device;
     private final KernelFamily family;
+    private final Duration patience;
     private final int dHead;
     private final int latents;
     private final boolean half;
@@ -49,6 +54,7 @@ final class DictionaryGroup implements AutoCloseable {
         final DeviceThread thread;
         final Runnable job = this::encode;
         boolean stale = true;
+        private boolean lost;
 
         Lane(EncodePlan plan, String name) {
             this.plan = plan;
@@ -58,15 +64,40 @@ final class DictionaryGroup implements AutoCloseable {
         /** Copies the weights to the device if those there are old; compiles at first. One lane at a time: TornadoVM's compiler is not known to be safe. */
         void refresh() {
             if (stale) {
-                thread.run(() -> {
+                thread.start(() -> {
                     plan.upload();
                     plan.warm();
                 });
+                DeviceThread.rethrow(join(patience));
                 stale = false;
             }
         }
 
+        /**
+         * Waits for the job's end, as long as the device gets on with it, and returns what was thrown, or null. Time is counted in looks,
+         * so that a process that was stopped for a while does not take its device for stuck.
+         */
+        Throwable join(Duration patience) {
+            int steps = plan.steps();
+            int looks = 0;
+            while (!thread.ended(LOOK_NANOS)) {
+                looks = plan.steps() == steps ? looks + 1 : 0;
+                steps = plan.steps();
+                if (looks * LOOK_NANOS > patience.toNanos() && plan.abandon()) {
+                    lost = true;
+                    next.set(chunks);
+                    return new DeviceFailedException("no answer for %.1f s".formatted(patience.toNanos() / 1e9), null);
+                }
+            }
+            return thread.join();
+        }
+
         void close() {
+            if (lost) {
+                // Its thread may never come back: what the plan holds goes with the process.
+                thread.close();
+                return;
+            }
             try {
                 thread.run(plan::close);
             } finally {
@@ -90,10 +121,15 @@ final class DictionaryGroup implements AutoCloseable {
         }
     }
 
-    /** @param half whether the weights are kept as binary16: then all dictionaries must be exact as such */
-    DictionaryGroup(TornadoDevice device, KernelFamily family, int dHead, int latents, boolean half) {
+    /**
+     * @param patience how long the device may take for one chunk, or to compile, before it counts as lost
+     * @param half whether the weights are kept as binary16: then all dictionaries must be exact as such
+     */
+    DictionaryGroup(
+            TornadoDevice device, KernelFamily family, Duration patience, int dHead, int latents, boolean half) {
         this.device = device;
         this.family = family;
+        this.patience = patience;
         this.dHead = dHead;
         this.latents = latents;
         this.half = half;
@@ -140,7 +176,7 @@ final class DictionaryGroup implements AutoCloseable {
      *
      * @param codes shaped for its rows, at least one, and its budget
      * @throws NonFiniteVectorException when a vector holds NaN or infinity
-     * @throws DeviceFailedException when the device failed; no lane is at work any more
+     * @throws DeviceFailedException when the device failed; no lane touches the batch any more
      */
     void encode(int slot, MemorySegment vectors, CodeBatch codes) {
         prepare(codes);
@@ -181,7 +217,8 @@ final class DictionaryGroup implements AutoCloseable {
         }
         Throwable thrown = null;
         for (int i = 0; i < working; i++) {
-            Throwable found = lanes.get(i).thread.join();
+            // Where one is lost the others need not be waited for as long again.
+            Throwable found = lanes.get(i).join(lanes.getFirst().lost ? Duration.ZERO : patience);
             thrown = thrown == null ? found : thrown;
         }
         DeviceThread.rethrow(thrown);
@@ -199,7 +236,7 @@ final class DictionaryGroup implements AutoCloseable {
         }
         EncodePlan first = lanes.getFirst().plan;
         chunks = Math.ceilDiv(codes.rows(), first.rows());
-        while (lanes.size() < Math.min(chunks, first.lanes())) {
+        while (lanes.size() < Math.min(chunks, LANES)) {
             addLane(first.budget());
         }
         if (changed) {
@@ -208,6 +245,7 @@ final class DictionaryGroup implements AutoCloseable {
                     bank.pack(i, slots.get(i));
                 }
             }
+            bank.mark();
             lanes.forEach(lane -> lane.stale = true);
             changed = false;
         }
@@ -222,7 +260,7 @@ final class DictionaryGroup implements AutoCloseable {
     }
 
     private int mostSlots() {
-        return Math.max(1, MOST_NUMBERS / DictionaryBank.slotSize(dHead, latents));
+        return DictionaryBank.mostSlots(dHead, latents, half, device.getMaxAllocMemory());
     }
 
     private static int powerOfTwo(int least) {

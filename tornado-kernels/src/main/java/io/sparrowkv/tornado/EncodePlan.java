@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicInteger;
 import uk.ac.manchester.tornado.api.TaskGraph;
 import uk.ac.manchester.tornado.api.TornadoExecutionPlan;
 import uk.ac.manchester.tornado.api.TornadoExecutionResult;
@@ -37,10 +38,19 @@ final class EncodePlan implements AutoCloseable {
     private static final int MOST_ROWS = 2048;
     private static final int EXPONENT = 0x7f80_0000;
 
+    /** States: nothing under way, the device at work, and given up by {@link #abandon}. */
+    private static final int IDLE = 0;
+
+    private static final int AT_WORK = 1;
+    private static final int ABANDONED = 2;
+
     private final DictionaryBank bank;
     private final KernelPair kernels;
     private final PlanBuffers buffers;
+    private final FloatArray touched = new FloatArray(1);
     private final TornadoExecutionPlan plan;
+    private final AtomicInteger state = new AtomicInteger(IDLE);
+    private final AtomicInteger steps = new AtomicInteger();
     private int sequence;
     private boolean profiled;
     private long kernelNanos;
@@ -59,13 +69,12 @@ final class EncodePlan implements AutoCloseable {
         int rows = (int) Math.clamp(fitting, LEAST_ROWS, MOST_ROWS) / kernels.rowStep() * kernels.rowStep();
         this.buffers = PlanBuffers.allocate(rows, budget, bank.depth(), kernels.stride(bank.depth()), bank.panels());
         Object resident = bank.half() ? bank.halves() : kernels.weights(bank.floats());
-        FloatArray touched = new FloatArray(1);
 
         TaskGraph upload = new TaskGraph(UPLOAD).transferToDevice(DataTransferMode.EVERY_EXECUTION, resident);
         if (bank.half()) {
-            upload.task("touch", HalfFloats::touch, bank.halves(), touched);
+            upload.task("touch", HalfFloats::touch, bank.halves(), touched, bank.markIndex());
         } else {
-            kernels.addTouch(upload, resident, touched);
+            kernels.addTouch(upload, resident, touched, bank.markIndex());
         }
         upload.transferToHost(DataTransferMode.EVERY_EXECUTION, touched).persistOnDevice(resident);
 
@@ -98,11 +107,6 @@ final class EncodePlan implements AutoCloseable {
         return buffers.rows();
     }
 
-    /** Plans that can be at work at a time. */
-    int lanes() {
-        return kernels.lanes();
-    }
-
     /** Most pairs that can be asked for. */
     int budget() {
         return buffers.budget();
@@ -114,7 +118,13 @@ final class EncodePlan implements AutoCloseable {
      * @throws DeviceFailedException when the device did not take them
      */
     void upload() {
+        touched.set(0, Float.NaN);
+        begin();
         execute(UPLOAD_INDEX);
+        end();
+        if (touched.get(0) != bank.lastMark()) {
+            throw new DeviceFailedException("the weights did not arrive", null);
+        }
     }
 
     /** Encodes whatever vector there is for nothing, so that everything is compiled. */
@@ -151,13 +161,31 @@ final class EncodePlan implements AutoCloseable {
     private void launch(int rows) {
         buffers.batch().set(BatchField.ROWS, rows);
         buffers.batch().set(BatchField.SEQUENCE, ++sequence);
+        buffers.batch().set(BatchField.WIDENED, bank.half() ? 0 : sequence);
+        buffers.batch().set(BatchField.MULTIPLIED, 0);
+        begin();
         kernels.launch(rows);
         execute(ENCODE_INDEX);
+        end();
         int stamp = buffers.counts().get(buffers.rows());
         if (stamp != sequence) {
             throw new DeviceFailedException(
                     "a kernel did not run (batch %d came back as %d)".formatted(sequence, stamp), null);
         }
+    }
+
+    /** Counts what the device was asked for and has done; for other threads, to see it get on. */
+    int steps() {
+        return steps.get();
+    }
+
+    /**
+     * Gives up waiting for the device; for another thread. If it comes back after all, its thread touches neither vectors nor codes.
+     *
+     * @return whether the device was at work; otherwise nothing changes
+     */
+    boolean abandon() {
+        return state.compareAndSet(AT_WORK, ABANDONED);
     }
 
     /** Has the device's clock read from now on, or no longer; the times begin at zero. */
@@ -194,6 +222,20 @@ final class EncodePlan implements AutoCloseable {
             plan.close();
         } catch (TornadoExecutionPlanException e) {
             throw new DeviceFailedException(e.getMessage(), e);
+        }
+    }
+
+    private void begin() {
+        if (!state.compareAndSet(IDLE, AT_WORK)) {
+            throw new DeviceFailedException("it was given up before", null);
+        }
+        steps.incrementAndGet();
+    }
+
+    private void end() {
+        steps.incrementAndGet();
+        if (!state.compareAndSet(AT_WORK, IDLE)) {
+            throw new DeviceFailedException("it answered too late", null);
         }
     }
 

@@ -31,10 +31,9 @@ final class GpuKernels {
      * <p>Device class: GPU. Launch: groups of {@link #SIDE} × {@link #SIDE} threads, one group for each panel (x) and each tile of
      * {@link #TILE_ROWS} rows (y); a thread sums 4 rows × 4 latents. Local memory: 4 KB.
      *
-     * @param batch {@link BatchField}s
+     * @param batch {@link BatchField}s; receives the number of the batch it ran for
      * @param weights {@code [slots, panels, 1 + depth, PANEL]}
      * @param vectors {@code [capacity, depth]}
-     * @param stamp receives the batch's number
      * @param panels panels of one dictionary
      */
     static void multiply(
@@ -43,7 +42,6 @@ final class GpuKernels {
             FloatArray weights,
             FloatArray vectors,
             FloatArray preActivations,
-            IntArray stamp,
             int depth,
             int panels) {
         float[] x = context.allocateFloatLocalArray(STEP * TILE_ROWS);
@@ -128,7 +126,7 @@ final class GpuKernels {
         preActivations.set(out + 3 * latents + 2 * SIDE, z32);
         preActivations.set(out + 3 * latents + 3 * SIDE, z33);
         if (thread == 0) {
-            stamp.set(0, batch.get(BatchField.SEQUENCE));
+            batch.set(BatchField.MULTIPLIED, batch.get(BatchField.WIDENED));
         }
     }
 
@@ -142,10 +140,9 @@ final class GpuKernels {
      * <p>TornadoVM 5.2 loses a negation when a condition is of the form a || b && c and not a branch's own: there is none.
      *
      * @param preActivations {@code [capacity, latents]}; what is taken is overwritten
-     * @param stamp the number that {@link #multiply} left
      * @param indices {@code [rows, budget]}
      * @param coefficients {@code [rows, budget]}
-     * @param counts {@code [capacity + 1]}; the last receives the stamp
+     * @param counts {@code [capacity + 1]}; the last receives the number of the batch that the product ran for
      * @param latents of one row
      * @param capacity rows that fit
      */
@@ -153,7 +150,6 @@ final class GpuKernels {
             KernelContext context,
             IntArray batch,
             FloatArray preActivations,
-            IntArray stamp,
             IntArray indices,
             FloatArray coefficients,
             IntArray counts,
@@ -239,7 +235,7 @@ final class GpuKernels {
         }
         if (thread == 0) {
             counts.set(row, count);
-            counts.set(capacity, stamp.get(0));
+            counts.set(capacity, batch.get(BatchField.MULTIPLIED));
         }
     }
 
@@ -247,8 +243,10 @@ final class GpuKernels {
      * Makes the weights an input of a graph, which copies them to the device and leaves them there.
      *
      * <p>Device class: GPU. Launch: one thread.
+     *
+     * @param touched receives the number at {@code mark}
      */
-    static void touch(KernelContext context, FloatArray weights, FloatArray touched) {
-        touched.set(context.globalIdx, weights.get(0));
+    static void touch(KernelContext context, FloatArray weights, FloatArray touched, int mark) {
+        touched.set(context.globalIdx, weights.get(mark));
     }
 }

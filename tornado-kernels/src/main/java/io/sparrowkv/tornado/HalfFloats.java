@@ -61,7 +61,7 @@ final class HalfFloats {
      *
      * <p>Device class: any. Launch: the parallel loop, one work item a number.
      *
-     * @param batch {@link BatchField}s
+     * @param batch {@link BatchField}s; receives the number of the batch it ran for
      * @param halves {@code [slots, size]}
      * @param weights {@code [size]}
      * @param size numbers of a dictionary
@@ -70,16 +70,19 @@ final class HalfFloats {
         for (@Parallel int i = 0; i < size; i++) {
             weights.set(i, value(scales, halves.get(batch.get(BatchField.SLOT) * size + i)));
         }
+        batch.set(BatchField.WIDENED, batch.get(BatchField.SEQUENCE));
     }
 
     /**
      * Makes the weights an input of a graph, which copies them to the device and leaves them there.
      *
      * <p>Device class: any. Launch: one work item.
+     *
+     * @param touched receives the integer at {@code mark}
      */
-    static void touch(ShortArray halves, FloatArray touched) {
+    static void touch(ShortArray halves, FloatArray touched, int mark) {
         for (@Parallel int i = 0; i < 1; i++) {
-            touched.set(i, halves.get(i));
+            touched.set(i, halves.get(mark));
         }
     }
 }

@@ -15,11 +15,12 @@ record KernelFamily(String label, boolean halves, IntFunction<KernelPair> pair) 
     static final KernelFamily CPU = new KernelFamily("kernels for CPUs", false, panels -> new CpuKernelPair());
 
     /** {@link GpuKernels}. */
-    static final KernelFamily GPU = new KernelFamily("kernels for GPUs", true, GpuKernelPair::new);
+    static final KernelFamily GPU =
+            new KernelFamily("kernels for GPUs", true, panels -> new GpuKernelPair(new TiledProduct(panels)));
 
     /** {@link CublasKernels}. */
-    static final KernelFamily CUBLAS =
-            new KernelFamily("cuBLAS", true, panels -> new CublasKernelPair(CublasKernelPair.Product.CUBLAS));
+    static final KernelFamily CUBLAS = new KernelFamily(
+            "cuBLAS", true, panels -> new GpuKernelPair(new CublasProduct(CublasProduct.Library.CUBLAS)));
 
     private static final String CUDA = "cuda";
 

@@ -12,9 +12,6 @@ interface KernelPair {
     /** Rows of a chunk are a multiple of it. */
     int rowStep();
 
-    /** Chunks under way at a time, so that one is copied while the other is computed; 1 where nothing is gained by it. */
-    int lanes();
-
     /** Floats from one vector to the next, of which the first {@code depth} are the vector's. */
     default int stride(int depth) {
         return depth;
@@ -23,8 +20,13 @@ interface KernelPair {
     /** The weights as the kernels take them. */
     Object weights(FloatArray packed);
 
-    /** Adds a task that reads the weights. */
-    void addTouch(TaskGraph graph, Object weights, FloatArray touched);
+    /**
+     * Adds a task that reads one number of the weights.
+     *
+     * @param touched receives it
+     * @param mark which
+     */
+    void addTouch(TaskGraph graph, Object weights, FloatArray touched, int mark);
 
     /**
      * Adds the product and the selection, with the memory that they share.

@@ -15,11 +15,10 @@ import uk.ac.manchester.tornado.api.types.collections.VectorFloat16;
  * @param batch {@link BatchField}s
  * @param vectors {@code [rows, stride]}
  * @param preActivations {@code [rows, latents]}, never copied back
- * @param stamp number of the batch that the product ran for
  * @param maxima scratch of the CPU's selection
  * @param indices {@code [rows of the batch, budget of the batch]}
  * @param coefficients {@code [rows of the batch, budget of the batch]}
- * @param counts {@code [rows + 1]}, the last of them the stamp
+ * @param counts {@code [rows + 1]}, the last of them the number of the batch that the product ran for
  */
 record PlanBuffers(
         int rows,
@@ -30,7 +29,6 @@ record PlanBuffers(
         IntArray batch,
         FloatArray vectors,
         VectorFloat16 preActivations,
-        IntArray stamp,
         FloatArray maxima,
         IntArray indices,
         FloatArray coefficients,
@@ -46,7 +44,6 @@ record PlanBuffers(
                 new IntArray(BatchField.COUNT),
                 new FloatArray(rows * stride),
                 new VectorFloat16(new FloatArray(rows * latents)),
-                new IntArray(1),
                 new FloatArray(rows * (latents / CpuKernels.GROUP)),
                 new IntArray(rows * budget),
                 new FloatArray(rows * budget),

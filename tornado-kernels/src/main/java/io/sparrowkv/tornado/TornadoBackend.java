@@ -8,6 +8,7 @@ import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -22,8 +23,12 @@ import org.slf4j.LoggerFactory;
 final class TornadoBackend implements EncoderBackend {
     private static final Logger LOG = LoggerFactory.getLogger(TornadoBackend.class);
 
+    /** A chunk takes a device milliseconds, and its compiler seconds. */
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
+
     private final Device device;
     private final KernelFamily family;
+    private final Duration patience;
     private final int threads;
     private final List<DictionaryGroup> groups = new ArrayList<>();
     private EncoderBackend substitute;
@@ -38,8 +43,14 @@ final class TornadoBackend implements EncoderBackend {
      * @param threads of the encoder that takes over should the device fail
      */
     TornadoBackend(Device device, KernelFamily family, int threads) {
+        this(device, family, threads, PATIENCE);
+    }
+
+    /** @param patience how long the device may take for one chunk, or to compile, before it counts as lost */
+    TornadoBackend(Device device, KernelFamily family, int threads, Duration patience) {
         this.device = device;
         this.family = family;
+        this.patience = patience;
         this.threads = threads;
     }
 
@@ -50,7 +61,8 @@ final class TornadoBackend implements EncoderBackend {
 
     @Override
     public String description() {
-        return "TornadoVM, %s, %s, %s".formatted(device.backend(), device.name(), family.label());
+        return "TornadoVM, %s, %s, driver %s, %s"
+                .formatted(device.backend(), device.name(), device.driver(), family.label());
     }
 
     @Override
@@ -166,7 +178,7 @@ final class TornadoBackend implements EncoderBackend {
                 .findFirst()
                 .orElseGet(() -> {
                     DictionaryGroup fresh = new DictionaryGroup(
-                            device.tornado(), family, dictionary.dHead(), dictionary.latents(), half);
+                            device.tornado(), family, patience, dictionary.dHead(), dictionary.latents(), half);
                     groups.add(fresh);
                     return fresh;
                 });

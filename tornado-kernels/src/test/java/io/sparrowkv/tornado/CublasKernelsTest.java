@@ -69,8 +69,8 @@ class CublasKernelsTest {
         KernelFamily family = new KernelFamily(
                 "kernels around a product",
                 true,
-                panels -> new CublasKernelPair(
-                        (graph, columns, vectors, preActivations, width, count, depth) -> graph.task(
+                panels -> new GpuKernelPair(
+                        new CublasProduct((graph, columns, vectors, preActivations, width, count, depth) -> graph.task(
                                 "multiply",
                                 CublasKernelsTest::multiply,
                                 columns,
@@ -78,7 +78,7 @@ class CublasKernelsTest {
                                 preActivations,
                                 width,
                                 count,
-                                depth)));
+                                depth))));
         Site site = Site.of(0, VectorKind.KEY);
         try (Arena arena = Arena.ofShared();
                 TornadoBackend backend = TornadoEncoderProvider.tested(Devices.start(family));

@@ -37,7 +37,9 @@ class HalfFloatsTest {
         IntArray batch = new IntArray(BatchField.COUNT);
         batch.init(0);
         batch.set(BatchField.SLOT, 1);
+        batch.set(BatchField.SEQUENCE, 7);
         HalfFloats.widen(batch, halves, scales, wide, wide.getSize());
+        assertThat(batch.get(BatchField.WIDENED)).isEqualTo(7);
         for (int i = 0; i < wide.getSize(); i++) {
             float expected = Float.float16ToFloat((short) i);
             if (Float.isFinite(expected)) {

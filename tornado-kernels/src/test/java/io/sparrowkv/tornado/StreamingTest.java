@@ -4,10 +4,6 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import ch.qos.logback.classic.Level;
-import ch.qos.logback.classic.Logger;
-import ch.qos.logback.classic.spi.ILoggingEvent;
-import ch.qos.logback.core.read.ListAppender;
 import com.sun.management.ThreadMXBean;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.CodeCheck;
@@ -25,18 +21,12 @@ import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.slf4j.LoggerFactory;
-import uk.ac.manchester.tornado.api.GridScheduler;
-import uk.ac.manchester.tornado.api.TaskGraph;
-import uk.ac.manchester.tornado.api.types.arrays.FloatArray;
 
-/** Batch after batch through one plan: what is compiled, allocated and started, and a device that is lost on the way. */
+/** Batch after batch through one plan: what is compiled, allocated and started. */
 class StreamingTest {
     private static final int WIDTH = 24;
     private static final int LATENTS = 4096;
@@ -131,99 +121,6 @@ class StreamingTest {
                         .isInstanceOf(NonFiniteVectorException.class)
                         .hasMessageContaining("vector " + row + " ");
             }
-        }
-    }
-
-    @Test
-    void aDeviceLostInTheMiddleOfABatchLosesNoVectorAndIsReportedOnce() {
-        Logger logger = (Logger) LoggerFactory.getLogger(TornadoBackend.class);
-        ListAppender<ILoggingEvent> events = new ListAppender<>();
-        events.start();
-        logger.addAppender(events);
-        AtomicInteger launches = new AtomicInteger();
-        KernelFamily dying =
-                new KernelFamily("kernels that die", false, panels -> new DyingKernels(launches, 2 + 1 + 6));
-        try (Arena arena = Arena.ofShared();
-                TornadoBackend backend = Devices.start(dying);
-                Dictionary dictionary = dictionary(1);
-                Dictionary second = dictionary(2);
-                TopKEncoder encoder = backend.open(dictionary);
-                TopKEncoder other = backend.open(second);
-                CodeBatch codes = CodeBatch.allocate(3000, BUDGET)) {
-            backend.trust();
-            MemorySegment vectors = RandomDictionaries.vectors(arena, 3000, WIDTH, 2);
-            encoder.encode(vectors, 1, BUDGET, codes);
-            assertThat(events.list).isEmpty();
-            for (TopKEncoder each : List.of(encoder, other, encoder)) {
-                codes.indices().fill((byte) 0);
-                codes.coefficients().fill((byte) 0);
-                each.encode(vectors, 3000, BUDGET, codes);
-                CodeCheck check = new CodeCheck(each.dictionary());
-                for (int row = 0; row < 3000; row += 50) {
-                    assertThat(check.disagreement(vectors, codes, row)).isEmpty();
-                }
-            }
-            assertThat(launches.get()).isGreaterThanOrEqualTo(9);
-        } finally {
-            logger.detachAppender(events);
-        }
-        assertThat(events.list.stream().filter(event -> event.getLevel().isGreaterOrEqual(Level.WARN)))
-                .singleElement()
-                .satisfies(event -> assertThat(event.getFormattedMessage())
-                        .contains("unplugged by a test", "this batch and all later ones are encoded by"));
-    }
-
-    /** The kernels for CPUs, until the launch from which on the device is gone. */
-    private static final class DyingKernels implements KernelPair {
-        private final KernelPair healthy = new CpuKernelPair();
-        private final AtomicInteger launches;
-        private final int lifetime;
-
-        DyingKernels(AtomicInteger launches, int lifetime) {
-            this.launches = launches;
-            this.lifetime = lifetime;
-        }
-
-        @Override
-        public long chunkBytes() {
-            return healthy.chunkBytes();
-        }
-
-        @Override
-        public int rowStep() {
-            return healthy.rowStep();
-        }
-
-        @Override
-        public int lanes() {
-            return 2;
-        }
-
-        @Override
-        public Object weights(FloatArray packed) {
-            return healthy.weights(packed);
-        }
-
-        @Override
-        public void addTouch(TaskGraph graph, Object weights, FloatArray touched) {
-            healthy.addTouch(graph, weights, touched);
-        }
-
-        @Override
-        public void addEncode(TaskGraph graph, Object weights, PlanBuffers buffers) {
-            healthy.addEncode(graph, weights, buffers);
-        }
-
-        @Override
-        public void launch(int rows) {
-            if (launches.incrementAndGet() >= lifetime) {
-                throw new DeviceFailedException("unplugged by a test", null);
-            }
-        }
-
-        @Override
-        public GridScheduler grid() {
-            return healthy.grid();
         }
     }
 

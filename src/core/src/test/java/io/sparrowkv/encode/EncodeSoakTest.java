@@ -1,13 +1,10 @@
 package io.sparrowkv.encode;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.LongSupplier;
@@ -32,7 +29,8 @@ class EncodeSoakTest {
 
     @Test
     void aWrongCodeIsReported() {
-        try (EncoderBackend backend = new DullBackend()) {
+        try (EncoderBackend backend =
+                new SpoilingBackend(codes -> codes.coefficients().fill((byte) 0))) {
             assertThat(run(backend, () -> 0).disagreement())
                     .hasValueSatisfying(message -> assertThat(message).contains("coefficient"));
         }
@@ -41,53 +39,6 @@ class EncodeSoakTest {
     private static EncodeSoak run(EncoderBackend backend, LongSupplier residentBytes) {
         try (DictionarySet set = RandomDictionaries.set(2, 0, RopeStage.PRE, 16, 40, 50, 1)) {
             return EncodeSoak.run(backend, set, 4, Duration.ofSeconds(1), residentBytes, 2);
-        }
-    }
-
-    /** Encodes right, then makes every coefficient 0. */
-    private static final class DullBackend implements EncoderBackend {
-        @Override
-        public String name() {
-            return "dull";
-        }
-
-        @Override
-        public String description() {
-            return "wrong";
-        }
-
-        @Override
-        public TopKEncoder open(Dictionary dictionary) {
-            TopKEncoder right = new ScalarTopKEncoder(dictionary);
-            return new TopKEncoder() {
-                @Override
-                public Dictionary dictionary() {
-                    return dictionary;
-                }
-
-                @Override
-                public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
-                    right.encode(vectors, rows, budget, codes);
-                    for (int pair = 0; pair < rows * budget; pair++) {
-                        codes.coefficients().setAtIndex(JAVA_FLOAT, pair, 0f);
-                    }
-                }
-
-                @Override
-                public void reload() {
-                    right.reload();
-                }
-
-                @Override
-                public void close() {
-                    right.close();
-                }
-            };
-        }
-
-        @Override
-        public void close() {
-            // Nothing to end.
         }
     }
 }

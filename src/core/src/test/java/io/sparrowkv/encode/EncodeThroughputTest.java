@@ -1,5 +1,6 @@
 package io.sparrowkv.encode;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
 
@@ -8,8 +9,6 @@ import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -31,7 +30,9 @@ class EncodeThroughputTest {
 
     @Test
     void wrongCodesAreReported() {
-        try (EncoderBackend backend = new OffByOneBackend();
+        // The first row's first index, moved by one.
+        try (EncoderBackend backend =
+                        new SpoilingBackend(codes -> codes.indices().set(JAVA_INT, 0, (codes.index(0, 0) + 1) % 300));
                 Dictionary dictionary = dictionary()) {
             assertThat(EncodeThroughput.measure(backend, dictionary, 8, 20, Duration.ofMillis(5), 3)
                             .disagreement())
@@ -51,50 +52,5 @@ class EncodeThroughputTest {
 
     private static Dictionary dictionary() {
         return RandomDictionaries.dictionary(Site.of(0, VectorKind.KEY), RopeStage.POST, 64, 300, 1);
-    }
-
-    /** Encodes right, then moves the first row's first index by one. */
-    private static final class OffByOneBackend implements EncoderBackend {
-        @Override
-        public String name() {
-            return "off-by-one";
-        }
-
-        @Override
-        public String description() {
-            return "wrong";
-        }
-
-        @Override
-        public TopKEncoder open(Dictionary dictionary) {
-            TopKEncoder right = new ScalarTopKEncoder(dictionary);
-            return new TopKEncoder() {
-                @Override
-                public Dictionary dictionary() {
-                    return dictionary;
-                }
-
-                @Override
-                public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
-                    right.encode(vectors, rows, budget, codes);
-                    codes.indices().set(ValueLayout.JAVA_INT, 0, (codes.index(0, 0) + 1) % dictionary.latents());
-                }
-
-                @Override
-                public void reload() {
-                    right.reload();
-                }
-
-                @Override
-                public void close() {
-                    right.close();
-                }
-            };
-        }
-
-        @Override
-        public void close() {
-            // Holds nothing.
-        }
     }
 }
