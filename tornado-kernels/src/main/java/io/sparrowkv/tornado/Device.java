@@ -82,8 +82,13 @@ record Device(String backend, int index, TornadoDevice tornado) {
                 driver());
     }
 
+    /** For people. */
+    String description() {
+        return "TornadoVM, %s, %s, driver %s".formatted(backend, name(), driver());
+    }
+
     /** Version of the driver, which the backends have no method for but print among other things. */
-    String driver() {
+    private String driver() {
         Optional<String> line = String.valueOf(tornado.getDeviceInfo())
                 .lines()
                 .filter(text -> text.startsWith(VERSION))

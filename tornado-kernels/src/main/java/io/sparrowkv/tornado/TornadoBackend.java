@@ -61,8 +61,7 @@ final class TornadoBackend implements EncoderBackend {
 
     @Override
     public String description() {
-        return "TornadoVM, %s, %s, driver %s, %s"
-                .formatted(device.backend(), device.name(), device.driver(), family.label());
+        return device.description() + ", " + family.label();
     }
 
     @Override

@@ -14,14 +14,21 @@ final class TornadoCodeReader implements CodeReader {
 
     private static final int CPU_GROUPS = 32;
 
+    private final Device device;
     private final CodedLayer layer;
     private final DeviceThread thread = new DeviceThread("sparrow-device-read");
     private final ReadPlan plan;
     private boolean closed;
 
     TornadoCodeReader(Device device, CodedLayer layer) {
+        this.device = device;
         this.layer = layer;
         this.plan = new ReadPlan(device.tornado(), layer, device.cpu() ? CPU_GROUPS : GPU_GROUPS);
+    }
+
+    @Override
+    public String description() {
+        return device.description();
     }
 
     @Override

@@ -1,16 +1,11 @@
 package io.sparrowkv.tornado;
 
-import io.sparrowkv.encode.EncodeThroughput;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.EncoderDevice;
 import io.sparrowkv.encode.EncoderProvider;
 import io.sparrowkv.encode.EncoderUnavailableException;
-import io.sparrowkv.sae.Dictionary;
-import io.sparrowkv.sae.RandomDictionaries;
-import io.sparrowkv.sae.RopeStage;
-import io.sparrowkv.sae.Site;
-import io.sparrowkv.sae.VectorKind;
-import java.time.Duration;
+import io.sparrowkv.encode.FastestEncoder;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -25,12 +20,6 @@ public final class TornadoEncoderProvider implements EncoderProvider {
     static final String NAME = "tornado";
 
     private static final Logger LOG = LoggerFactory.getLogger(TornadoEncoderProvider.class);
-
-    private static final int MEASURED_WIDTH = 128;
-    private static final int MEASURED_LATENTS = 4096;
-    private static final int MEASURED_BUDGET = 16;
-    private static final int MEASURED_ROWS = 2048;
-    private static final Duration MEASURED_TIME = Duration.ofMillis(200);
 
     private static final String MODULE = "tornado.runtime";
     private static final String RECOVERY = "tornado.recover.bailout";
@@ -63,6 +52,12 @@ public final class TornadoEncoderProvider implements EncoderProvider {
         return devicesOrReason().devices().stream().allMatch(Device::cpu)
                 ? Optional.of("it reaches CPUs only, where the vector encoder is faster; ask for it by name")
                 : Optional.empty();
+    }
+
+    /** A GPU may: the smallest are no match for a CPU's vector units. */
+    @Override
+    public boolean mayBeSlower() {
+        return true;
     }
 
     @Override
@@ -121,37 +116,21 @@ public final class TornadoEncoderProvider implements EncoderProvider {
      *
      * @throws EncoderUnavailableException when none does
      */
-    static TornadoBackend fastest(List<Supplier<TornadoBackend>> starts) {
-        TornadoBackend best = null;
-        double bestRate = 0;
+    static EncoderBackend fastest(List<Supplier<TornadoBackend>> starts) {
+        List<TornadoBackend> started = new ArrayList<>();
         EncoderUnavailableException last = null;
-        try (Dictionary dictionary = RandomDictionaries.dictionary(
-                Site.of(0, VectorKind.VALUE), RopeStage.PRE, MEASURED_WIDTH, MEASURED_LATENTS, 1)) {
-            for (Supplier<TornadoBackend> start : starts) {
-                try {
-                    TornadoBackend backend = start.get();
-                    double rate = EncodeThroughput.measure(
-                                    backend, dictionary, MEASURED_BUDGET, MEASURED_ROWS, MEASURED_TIME, 2)
-                            .vectorsPerSecond();
-                    LOG.info("{} encodes {} vectors a second", backend.name(), Math.round(rate));
-                    TornadoBackend slower = rate > bestRate ? best : backend;
-                    if (rate > bestRate) {
-                        best = backend;
-                        bestRate = rate;
-                    }
-                    if (slower != null) {
-                        slower.close();
-                    }
-                } catch (EncoderUnavailableException e) {
-                    LOG.warn("passed over: {}", e.getMessage());
-                    last = e;
-                }
+        for (Supplier<TornadoBackend> start : starts) {
+            try {
+                started.add(start.get());
+            } catch (EncoderUnavailableException e) {
+                LOG.warn("passed over: {}", e.getMessage());
+                last = e;
             }
         }
-        if (best == null) {
+        if (started.isEmpty()) {
             throw last;
         }
-        return best;
+        return FastestEncoder.of(started);
     }
 
     /** Hands the backend on when it passes its self-test, and closes it otherwise. */

@@ -50,7 +50,9 @@ class TornadoEncoderTest extends TopKEncoderContract {
         "24, 777, 1, 8192",
         "128, 4096, 8, 700",
         "128, 4096, 16, 2049",
-        "64, 32768, 2, 130"
+        "64, 32768, 2, 130",
+        "256, 32768, 64, 70",
+        "16, 32768, 1, 8192"
     })
     void batchesOfSeveralChunksAreEncodedWhole(int dHead, int latents, int budget, int rows) {
         for (int i = 0; i < backends().size(); i++) {
@@ -130,7 +132,7 @@ class TornadoEncoderTest extends TopKEncoderContract {
             });
         }
         assumeTrue(device.cpu(), "no CPU to tell the kernels apart on");
-        try (TornadoBackend fastest = TornadoEncoderProvider.fastest(starts)) {
+        try (EncoderBackend fastest = TornadoEncoderProvider.fastest(starts)) {
             assertThat(fastest).isSameAs(started.get(1));
         }
         try (TornadoBackend first = TornadoEncoderProvider.firstToPass(starts)) {

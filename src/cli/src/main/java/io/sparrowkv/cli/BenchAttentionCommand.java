@@ -131,6 +131,7 @@ final class BenchAttentionCommand implements Runnable {
         }
         output.emit(new Result(
                 "bench attention",
+                Provenance.probe(),
                 threads.count(),
                 heads,
                 kvHeads,
@@ -160,6 +161,7 @@ final class BenchAttentionCommand implements Runnable {
      */
     record Result(
             String command,
+            Provenance provenance,
             int threads,
             int heads,
             int kvHeads,
@@ -202,7 +204,9 @@ final class BenchAttentionCommand implements Runnable {
         }
 
         private void printReaders(PrintWriter out) {
-            out.printf("%ncodes alone, read by %s%n%n", readers.getFirst().reader());
+            out.printf(
+                    "%ncodes alone, read by %s (%s)%n%n",
+                    readers.getFirst().reader(), readers.getFirst().description());
             TextTable table = TextTable.columns("context", "a token p50", "p99", "off by");
             for (ReaderThroughput result : readers) {
                 table.row(

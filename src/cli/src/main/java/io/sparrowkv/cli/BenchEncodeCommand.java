@@ -29,6 +29,8 @@ import picocli.CommandLine.Option;
         description = "Measure how many vectors a second each encoder turns into codes.",
         sortOptions = false)
 final class BenchEncodeCommand implements Runnable {
+    private static final List<Integer> DEFAULT_BUDGETS = List.of(16);
+    private static final List<Integer> DEFAULT_BATCHES = List.of(512);
     private static final Site SITE = Site.of(0, VectorKind.VALUE);
 
     @Mixin
@@ -44,10 +46,18 @@ final class BenchEncodeCommand implements Runnable {
     private List<String> encoders = List.of();
 
     @Option(
+            names = "--shape",
+            paramLabel = "NAME",
+            description = {
+                "Batches and budgets of a model, unless given: yi-6b, mistral-7b or qwen2.5-32b, with budgets of 8 and 16,",
+                "and batches of 16 to 1,024 tokens: 64 to 4,096 vectors of 4 KV heads, 128 to 8,192 of 8."
+            })
+    private Optional<String> shape = Optional.empty();
+
+    @Option(
             names = "--budget",
             paramLabel = "K",
             split = ",",
-            defaultValue = "16",
             description = "Pairs kept; several, such as 8,16, are measured one by one (default: 16).")
     private List<Integer> budgets = List.of();
 
@@ -55,11 +65,7 @@ final class BenchEncodeCommand implements Runnable {
             names = "--rows",
             paramLabel = "N",
             split = ",",
-            defaultValue = "512",
-            description = {
-                "Vectors a batch; several, such as 64,512,8192, are measured one by one (default: 512).",
-                "A block of 64 tokens has 256 for Yi-6B (4 KV heads), 512 for Mistral-7B and Qwen2.5-32B (8)."
-            })
+            description = "Vectors a batch; several, such as 64,512,8192, are measured one by one (default: 512).")
     private List<Integer> batches = List.of();
 
     @Mixin
@@ -70,6 +76,17 @@ final class BenchEncodeCommand implements Runnable {
         int dHead = vectors.dHead();
         int latents = vectors.latents();
         long seed = vectors.seed();
+        Optional<ModelShape> model = shape.map(ModelShape::of);
+        if (model.isPresent() && (dHead != ModelShape.D_HEAD || latents != ModelShape.LATENTS)) {
+            throw new InvalidInputException("--shape %s: has d_head %d and %d atoms; leave --d-head and --latents away"
+                    .formatted(model.get().label(), ModelShape.D_HEAD, ModelShape.LATENTS));
+        }
+        if (budgets.isEmpty()) {
+            budgets = model.map(found -> ModelShape.BUDGETS).orElse(DEFAULT_BUDGETS);
+        }
+        if (batches.isEmpty()) {
+            batches = model.map(ModelShape::batches).orElse(DEFAULT_BATCHES);
+        }
         budgets.forEach(budget -> Check.range("--budget", budget, 1, latents));
         batches.forEach(rows -> Check.range("--rows", rows, 1, 1 << 20));
         List<Measured> results = new ArrayList<>();
@@ -79,8 +96,8 @@ final class BenchEncodeCommand implements Runnable {
                     OptionalDouble peak = backend.peakGigaflops();
                     for (int budget : budgets) {
                         for (int rows : batches) {
-                            results.add(new Measured(
-                                    peak.isPresent() ? Optional.of(peak.getAsDouble()) : Optional.empty(),
+                            results.add(Measured.of(
+                                    peak,
                                     EncodeThroughput.measure(
                                             backend, dictionary, budget, rows, vectors.time(), seed + 1)));
                         }
@@ -88,7 +105,8 @@ final class BenchEncodeCommand implements Runnable {
                 }
             }
         }
-        output.emit(new Result("bench encode", threads.count(), results));
+        output.emit(
+                new Result("bench encode", Provenance.probe(), threads.count(), model.map(ModelShape::label), results));
         for (Measured result : results) {
             if (result.rate().disagreement().isPresent()) {
                 throw new IllegalStateException("encoder " + result.rate().backend() + " gives wrong codes: "
@@ -116,9 +134,21 @@ final class BenchEncodeCommand implements Runnable {
      * One line of the result.
      *
      * @param peakGigaflops most that the device can do, measured in the same run
+     * @param residentVectorsPerSecond with vectors and codes on the device: by the time in its kernels alone
      */
     record Measured(
-            Optional<Double> peakGigaflops, @JsonUnwrapped EncodeThroughput rate) {
+            Optional<Double> peakGigaflops,
+            Optional<Double> residentVectorsPerSecond,
+            @JsonUnwrapped EncodeThroughput rate) {
+        static Measured of(OptionalDouble peak, EncodeThroughput rate) {
+            return new Measured(
+                    peak.isPresent() ? Optional.of(peak.getAsDouble()) : Optional.empty(),
+                    rate.device()
+                            .filter(times -> times.kernelMicros() > 0)
+                            .map(times -> rate.batch() * 1e6 / times.kernelMicros()),
+                    rate);
+        }
+
         /** What the product alone reaches of the device's peak. */
         Optional<Double> share() {
             return peakGigaflops.map(peak -> rate.gigaflops() / peak);
@@ -126,16 +156,20 @@ final class BenchEncodeCommand implements Runnable {
     }
 
     /** The measured encoders. */
-    record Result(String command, int threads, List<Measured> encoders) implements Report {
+    record Result(String command, Provenance provenance, int threads, Optional<String> shape, List<Measured> encoders)
+            implements Report {
         @Override
         public void print(PrintWriter out) {
             EncodeThroughput any = encoders.getFirst().rate();
-            out.printf("d_head %d, %d atoms, %d threads%n%n", any.dHead(), any.latents(), threads);
+            out.printf(
+                    "%sd_head %d, %d atoms, %d threads%n%n",
+                    shape.map(name -> name + ": ").orElse(""), any.dHead(), any.latents(), threads);
             TextTable table = TextTable.columns(
                             "encoder",
                             "budget",
                             "batch",
                             "vectors/s",
+                            "resident/s",
                             "GFLOP/s",
                             "of peak",
                             "p50",
@@ -143,7 +177,7 @@ final class BenchEncodeCommand implements Runnable {
                             "kernels",
                             "transfer",
                             "codes")
-                    .left(10);
+                    .left(11);
             for (Measured result : encoders) {
                 EncodeThroughput rate = result.rate();
                 table.row(
@@ -151,6 +185,9 @@ final class BenchEncodeCommand implements Runnable {
                         Integer.toString(rate.budget()),
                         Quantities.count(rate.batch()),
                         Quantities.count(Math.round(rate.vectorsPerSecond())),
+                        result.residentVectorsPerSecond()
+                                .map(resident -> Quantities.count(Math.round(resident)))
+                                .orElse(null),
                         Quantities.digits(rate.gigaflops()),
                         result.share().map(Quantities::percent).orElse(null),
                         micros(rate.p50Micros()),
@@ -163,6 +200,7 @@ final class BenchEncodeCommand implements Runnable {
             }
             table.print(out);
             out.println();
+            out.println("vectors/s: from and to host memory; resident/s: by the time in the device's kernels alone");
             out.println("p50, p99: of a batch's time; kernels, transfer: of one batch, by the device's own clock;");
             out.println("of peak: GFLOP/s of the product against multiply-adds of registers alone, both measured here");
         }

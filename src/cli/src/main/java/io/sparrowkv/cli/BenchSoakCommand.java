@@ -64,7 +64,7 @@ final class BenchSoakCommand implements Runnable {
             soak = EncodeSoak.run(
                     backend, set, BUDGET, time, () -> MemoryNeed.resident().orElse(0L), 2);
         }
-        output.emit(new Result("bench soak", D_HEAD, LATENTS, BUDGET, 2 * LAYERS, soak));
+        output.emit(new Result("bench soak", Provenance.probe(), D_HEAD, LATENTS, BUDGET, 2 * LAYERS, soak));
         if (soak.disagreement().isPresent()) {
             throw new IllegalStateException("encoder " + soak.backend() + " gives wrong codes: "
                     + soak.disagreement().get());
@@ -77,7 +77,8 @@ final class BenchSoakCommand implements Runnable {
     }
 
     /** The stream. */
-    record Result(String command, int dHead, int latents, int budget, int sites, EncodeSoak soak) implements Report {
+    record Result(String command, Provenance provenance, int dHead, int latents, int budget, int sites, EncodeSoak soak)
+            implements Report {
         @Override
         public void print(PrintWriter out) {
             out.printf(

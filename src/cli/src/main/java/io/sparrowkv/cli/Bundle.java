@@ -103,6 +103,10 @@ record Bundle(Path home, List<Path> libraries, Optional<Path> tornadoVm, boolean
             options.removeIf(line -> line.contains("=jdk.compiler/"));
             options.add("-D" + Home.ENCODE_ONLY + "=true");
         }
+        String commit = System.getProperty(Provenance.COMMIT, "");
+        if (!commit.isEmpty()) {
+            options.add("-D" + Provenance.COMMIT + "=" + commit);
+        }
         Files.write(folder.resolve("jvm.options"), options);
         if (!encodeOnly) {
             FolderTree.copy(home.resolve("models"), folder.resolve("models"));

@@ -14,6 +14,9 @@ import java.lang.foreign.MemorySegment;
  * @see CodeReaders
  */
 public interface CodeReader extends AutoCloseable {
+    /** What it runs on, for people. */
+    String description();
+
     /** What it reads. */
     CodedLayer layer();
 

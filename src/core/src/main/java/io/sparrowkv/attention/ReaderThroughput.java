@@ -20,6 +20,7 @@ import java.util.List;
  * run.
  *
  * @param reader name of the reader
+ * @param description what it ran on
  * @param context coded tokens that are read
  * @param calls calls measured
  * @param p50Micros median time of a call in µs
@@ -27,7 +28,13 @@ import java.util.List;
  * @param largestDifference from the definition, relative to the largest output, over the first tokens
  */
 public record ReaderThroughput(
-        String reader, int context, int calls, double p50Micros, double p99Micros, double largestDifference) {
+        String reader,
+        String description,
+        int context,
+        int calls,
+        double p50Micros,
+        double p99Micros,
+        double largestDifference) {
     /** Blocks of codes that the context repeats. */
     private static final int OWN_BLOCKS = 4;
 
@@ -42,6 +49,7 @@ public record ReaderThroughput(
      * @param reader as {@link CodeReaders#open} takes it
      * @param dictionaries of keys after RoPE
      * @param encoders make the codes
+     * @param description what it ran on
      * @param context coded tokens, at least 1
      * @param time how long to measure; half as long is spent before to warm up
      * @param seed of the random vectors
@@ -88,6 +96,7 @@ public record ReaderThroughput(
                     new CodeReaderCheck(layer, keys, values).attend(queries, 0, checked, readKey, readValue);
             return new ReaderThroughput(
                     reader,
+                    opened.description(),
                     context,
                     calls,
                     sorted[calls / 2] / 1e3,

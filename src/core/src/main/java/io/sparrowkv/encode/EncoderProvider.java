@@ -9,7 +9,7 @@ public interface EncoderProvider {
     /** Name as {@code --encoder} takes it. */
     String name();
 
-    /** Rank for {@code auto}: of the providers that can start, the highest is taken. */
+    /** Rank for {@code auto}: of the providers that can start, the highest is taken, unless it {@link #mayBeSlower}. */
     int preference();
 
     /** Why it cannot start here and what to do about it, in one line; empty when it can. */
@@ -18,6 +18,14 @@ public interface EncoderProvider {
     /** Why {@code auto} should pass it over although it can start here, in one line; empty when it may be taken. */
     default Optional<String> unsuitedForAuto() {
         return Optional.empty();
+    }
+
+    /**
+     * Whether it may be slower than those of a lower rank, as a small GPU than a CPU's vector units: {@code auto} then measures it and
+     * the next ones, and takes the fastest.
+     */
+    default boolean mayBeSlower() {
+        return false;
     }
 
     /** The devices to choose from, the preferred first; none when there is nothing to choose. */

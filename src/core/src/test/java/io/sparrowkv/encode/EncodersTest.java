@@ -7,7 +7,9 @@ import io.sparrowkv.io.InvalidInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 
 class EncodersTest {
@@ -21,6 +23,58 @@ class EncodersTest {
         try (EncoderBackend backend = Encoders.start(Encoders.AUTO, 1)) {
             assertThat(backend.name()).isEqualTo(best);
         }
+    }
+
+    @Test
+    void autoTakesTheFastestWhereThePreferredMayBeSlower() {
+        EncoderProvider slow = preferred(new SpoilingBackend(codes -> LockSupport.parkNanos(300_000_000)));
+        try (EncoderBackend backend = Encoders.start(List.of(slow, new VectorEncoderProvider()), Encoders.AUTO, 1)) {
+            assertThat(backend.name()).isEqualTo("vector");
+        }
+        EncoderBackend fast = new SpoilingBackend(codes -> {});
+        EncoderProvider slower = preferred(new SpoilingBackend(codes -> LockSupport.parkNanos(300_000_000)));
+        try (EncoderBackend backend = Encoders.start(List.of(preferred(fast), slower), Encoders.AUTO, 1)) {
+            assertThat(backend).isSameAs(fast);
+        }
+    }
+
+    @Test
+    void autoPassesOverCodesThatAreWrongHoweverFastTheyCome() {
+        EncoderProvider wrong =
+                preferred(new SpoilingBackend(codes -> codes.coefficients().fill((byte) 0)));
+        try (EncoderBackend backend = Encoders.start(List.of(wrong, new VectorEncoderProvider()), Encoders.AUTO, 1)) {
+            assertThat(backend.name()).isEqualTo("vector");
+        }
+    }
+
+    /** A provider that auto asks first, and does not take at its word. */
+    private static EncoderProvider preferred(EncoderBackend backend) {
+        return new EncoderProvider() {
+            @Override
+            public String name() {
+                return backend.name();
+            }
+
+            @Override
+            public int preference() {
+                return Integer.MAX_VALUE;
+            }
+
+            @Override
+            public Optional<String> unavailable() {
+                return Optional.empty();
+            }
+
+            @Override
+            public boolean mayBeSlower() {
+                return true;
+            }
+
+            @Override
+            public EncoderBackend start(int threads) {
+                return backend;
+            }
+        };
     }
 
     @Test

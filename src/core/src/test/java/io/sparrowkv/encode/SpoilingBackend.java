@@ -6,6 +6,7 @@ import java.util.function.Consumer;
 
 /** Encodes right, and then spoils the codes: for tests of what is to notice it. */
 final class SpoilingBackend implements EncoderBackend {
+    private final EncoderBackend healthy = new VectorEncoderProvider().start(1);
     private final Consumer<CodeBatch> spoil;
 
     SpoilingBackend(Consumer<CodeBatch> spoil) {
@@ -24,7 +25,7 @@ final class SpoilingBackend implements EncoderBackend {
 
     @Override
     public TopKEncoder open(Dictionary dictionary) {
-        TopKEncoder right = new ScalarTopKEncoder(dictionary);
+        TopKEncoder right = healthy.open(dictionary);
         return new TopKEncoder() {
             @Override
             public Dictionary dictionary() {
@@ -51,6 +52,6 @@ final class SpoilingBackend implements EncoderBackend {
 
     @Override
     public void close() {
-        // Holds nothing.
+        healthy.close();
     }
 }
