@@ -26,8 +26,8 @@ import java.util.SplittableRandom;
  * predictions. It shares the model's weights and computes the same to fp32 rounding, over one whole context at a time and without a
  * cache.
  *
- * <p>A pass keeps what its gradients need, so memory grows with the context: roughly 4 bytes · layers · tokens · (heads · tokens / 2
- * + 10 · hidden + 5 · intermediate). libtorch's binding collects gradients for one thread of the process at a time.
+ * <p>A pass keeps what its gradients need: with 6 layers of width 256 and 4 heads, a process grew by 0.6 GB with contexts of 1,024
+ * tokens and by 1.4 GB with 2,048. libtorch's binding collects gradients for one thread of the process at a time.
  */
 public final class DifferentiableLm {
     /** Queries that attend together: rows enough for libtorch's products, few enough to skip most of what causality hides. */
