@@ -15,22 +15,19 @@ import uk.ac.manchester.tornado.api.common.TornadoDevice;
  * Dictionaries of one shape that share their plans, so that all sites of a model are compiled for once. Plans are made at the first
  * batch, for the dictionaries there are by then, and anew only when more of them or a larger budget outgrow them.
  *
- * <p>A batch of several chunks goes through two lanes, each a plan with its buffers and its copy of the weights: while
- * the chunk of one is computed, that of the other is centred and copied.
+ * <p>A batch of several chunks goes through several lanes, each a plan with its buffers and its copy of the weights: while
+ * the chunk of one is computed, that of another is centred and copied.
  */
 final class DictionaryGroup implements AutoCloseable {
-    /** Budgets up to it need no second plan. */
-    private static final int USUAL_BUDGET = 64;
-
-    /** Chunks of a batch under way at a time. */
-    private static final int LANES = 2;
+    /** Budgets up to it need no second plan. A larger one makes every chunk's codes larger to copy. */
+    private static final int USUAL_BUDGET = 16;
 
     /** How often a device at work is looked at. */
     private static final long LOOK_NANOS = 50_000_000;
 
     private final TornadoDevice device;
     private final KernelFamily family;
-    private final Duration patience;
+    private final Tuning tuning;
     private final int dHead;
     private final int latents;
     private final boolean half;
@@ -68,7 +65,7 @@ final class DictionaryGroup implements AutoCloseable {
                     plan.upload();
                     plan.warm();
                 });
-                DeviceThread.rethrow(join(patience));
+                DeviceThread.rethrow(join(tuning.patience()));
                 stale = false;
             }
         }
@@ -122,14 +119,12 @@ final class DictionaryGroup implements AutoCloseable {
     }
 
     /**
-     * @param patience how long the device may take for one chunk, or to compile, before it counts as lost
      * @param half whether the weights are kept as binary16: then all dictionaries must be exact as such
      */
-    DictionaryGroup(
-            TornadoDevice device, KernelFamily family, Duration patience, int dHead, int latents, boolean half) {
+    DictionaryGroup(TornadoDevice device, KernelFamily family, Tuning tuning, int dHead, int latents, boolean half) {
         this.device = device;
         this.family = family;
-        this.patience = patience;
+        this.tuning = tuning;
         this.dHead = dHead;
         this.latents = latents;
         this.half = half;
@@ -218,7 +213,7 @@ final class DictionaryGroup implements AutoCloseable {
         Throwable thrown = null;
         for (int i = 0; i < working; i++) {
             // Where one is lost the others need not be waited for as long again.
-            Throwable found = lanes.get(i).join(lanes.getFirst().lost ? Duration.ZERO : patience);
+            Throwable found = lanes.get(i).join(lanes.getFirst().lost ? Duration.ZERO : tuning.patience());
             thrown = thrown == null ? found : thrown;
         }
         DeviceThread.rethrow(thrown);
@@ -236,7 +231,7 @@ final class DictionaryGroup implements AutoCloseable {
         }
         EncodePlan first = lanes.getFirst().plan;
         chunks = Math.ceilDiv(codes.rows(), first.rows());
-        while (lanes.size() < Math.min(chunks, LANES)) {
+        while (lanes.size() < Math.min(chunks, tuning.lanes())) {
             addLane(first.budget());
         }
         if (changed) {
@@ -255,7 +250,7 @@ final class DictionaryGroup implements AutoCloseable {
     }
 
     private void addLane(int budget) {
-        EncodePlan plan = new EncodePlan(device, family.pair().apply(bank.panels()), bank, budget);
+        EncodePlan plan = new EncodePlan(device, family.pair().apply(bank.panels()), bank, budget, tuning.chunkRows());
         lanes.add(new Lane(plan, "sparrow-device-" + lanes.size()));
     }
 

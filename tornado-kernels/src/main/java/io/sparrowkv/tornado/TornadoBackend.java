@@ -8,7 +8,6 @@ import io.sparrowkv.encode.Encoders;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -23,12 +22,9 @@ import org.slf4j.LoggerFactory;
 final class TornadoBackend implements EncoderBackend {
     private static final Logger LOG = LoggerFactory.getLogger(TornadoBackend.class);
 
-    /** A chunk takes a device milliseconds, and its compiler seconds. */
-    private static final Duration PATIENCE = Duration.ofSeconds(60);
-
     private final Device device;
     private final KernelFamily family;
-    private final Duration patience;
+    private final Tuning tuning;
     private final int threads;
     private final List<DictionaryGroup> groups = new ArrayList<>();
     private EncoderBackend substitute;
@@ -43,14 +39,13 @@ final class TornadoBackend implements EncoderBackend {
      * @param threads of the encoder that takes over should the device fail
      */
     TornadoBackend(Device device, KernelFamily family, int threads) {
-        this(device, family, threads, PATIENCE);
+        this(device, family, threads, Tuning.ofThisProcess());
     }
 
-    /** @param patience how long the device may take for one chunk, or to compile, before it counts as lost */
-    TornadoBackend(Device device, KernelFamily family, int threads, Duration patience) {
+    TornadoBackend(Device device, KernelFamily family, int threads, Tuning tuning) {
         this.device = device;
         this.family = family;
-        this.patience = patience;
+        this.tuning = tuning;
         this.threads = threads;
     }
 
@@ -177,7 +172,7 @@ final class TornadoBackend implements EncoderBackend {
                 .findFirst()
                 .orElseGet(() -> {
                     DictionaryGroup fresh = new DictionaryGroup(
-                            device.tornado(), family, patience, dictionary.dHead(), dictionary.latents(), half);
+                            device.tornado(), family, tuning, dictionary.dHead(), dictionary.latents(), half);
                     groups.add(fresh);
                     return fresh;
                 });

@@ -74,7 +74,8 @@ class LostDeviceTest {
             }
         });
         Duration patience = Duration.ofSeconds(8);
-        try (TornadoBackend backend = new TornadoBackend(Device.all().getFirst(), hanging, 1, patience)) {
+        try (TornadoBackend backend =
+                new TornadoBackend(Device.all().getFirst(), hanging, 1, new Tuning(2, 0, patience))) {
             long start = System.nanoTime();
             assertReported(backend, "no answer for 8.0 s");
             assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThan(patience);

@@ -9,6 +9,7 @@ import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.CodeCheck;
 import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.encode.TopKEncoder;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
@@ -18,12 +19,15 @@ import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Batch after batch through one plan: what is compiled, allocated and started. */
@@ -121,6 +125,42 @@ class StreamingTest {
                         .isInstanceOf(NonFiniteVectorException.class)
                         .hasMessageContaining("vector " + row + " ");
             }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 0", "4, 1000"})
+    void howADeviceIsFedChangesNoCode(int lanes, int chunkRows) {
+        for (KernelFamily family : families()) {
+            try (Arena arena = Arena.ofShared();
+                    TornadoBackend backend = new TornadoBackend(
+                            Device.all().getFirst(), family, 1, new Tuning(lanes, chunkRows, Duration.ofMinutes(1)));
+                    Dictionary dictionary = dictionary(1);
+                    TopKEncoder encoder = backend.open(dictionary);
+                    CodeBatch codes = CodeBatch.allocate(5000, BUDGET)) {
+                MemorySegment vectors = RandomDictionaries.vectors(arena, 5000, WIDTH, 2);
+                encoder.encode(vectors, 5000, BUDGET, codes);
+                assertThat(backend.plans()).hasSize(lanes);
+                CodeCheck check = new CodeCheck(dictionary);
+                for (int row = 0; row < 5000; row += 49) {
+                    assertThat(check.disagreement(vectors, codes, row)).isEmpty();
+                }
+            }
+        }
+    }
+
+    @Test
+    void howADeviceIsFedCanBeSaidAndMistakesAreRefused() {
+        assertThat(Tuning.ofThisProcess()).isEqualTo(Tuning.DEFAULT);
+        System.setProperty(Tuning.LANES_PROPERTY, "4");
+        try {
+            assertThat(Tuning.ofThisProcess().lanes()).isEqualTo(4);
+            System.setProperty(Tuning.LANES_PROPERTY, "0");
+            assertThatThrownBy(Tuning::ofThisProcess)
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessage("-Dsparrow.tornado.lanes=0: must be a number from 1 to 16");
+        } finally {
+            System.clearProperty(Tuning.LANES_PROPERTY);
         }
     }
 
