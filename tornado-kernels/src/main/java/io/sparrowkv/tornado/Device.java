@@ -2,7 +2,11 @@ package io.sparrowkv.tornado;
 
 import io.sparrowkv.encode.EncoderDevice;
 import io.sparrowkv.io.InvalidInputException;
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -22,6 +26,8 @@ import uk.ac.manchester.tornado.api.runtime.TornadoRuntimeProvider;
  */
 record Device(String backend, int index, TornadoDevice tornado) {
     private static final String VERSION = "Driver version";
+    private static final String POCL = "Portable Computing Language";
+    private static final String LINKER = "ld";
 
     /** All devices, GPUs first, else in TornadoVM's order. */
     static List<Device> all() {
@@ -68,6 +74,24 @@ record Device(String backend, int index, TornadoDevice tornado) {
 
     boolean cpu() {
         return tornado.getDeviceType() == TornadoDeviceType.CPU;
+    }
+
+    /** Why it must not be started, and what to do about it; empty when it may be. */
+    Optional<String> unfit() {
+        return unfit(tornado.getPlatformName(), System.getenv().getOrDefault("PATH", ""));
+    }
+
+    /**
+     * PoCL calls a linker for each kernel, and ends the whole process where there is none.
+     *
+     * @param path folders of programs, as in the environment's PATH
+     */
+    static Optional<String> unfit(String platform, String path) {
+        boolean linker = Arrays.stream(path.split(File.pathSeparator))
+                .anyMatch(folder -> Files.isExecutable(Path.of(folder, LINKER)));
+        return linker || !platform.startsWith(POCL)
+                ? Optional.empty()
+                : Optional.of("PoCL needs the linker ld, which is not on the PATH; install binutils");
     }
 
     EncoderDevice describe() {

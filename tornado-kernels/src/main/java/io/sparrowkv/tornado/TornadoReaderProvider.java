@@ -26,6 +26,9 @@ public final class TornadoReaderProvider implements CodeReaderProvider {
     @Override
     public CodeReader open(String device, CodedLayer layer) {
         Device chosen = Device.choose(device);
+        chosen.unfit().ifPresent(reason -> {
+            throw new InvalidInputException(chosen.encoder() + ": " + reason);
+        });
         String wrong;
         try {
             Optional<String> found = ReaderSelfTest.run(small -> new TornadoCodeReader(chosen, small));

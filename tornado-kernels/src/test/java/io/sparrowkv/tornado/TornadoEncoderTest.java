@@ -14,13 +14,18 @@ import io.sparrowkv.encode.TopKEncoderContract;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.RandomDictionaries;
+import java.io.File;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -106,6 +111,23 @@ class TornadoEncoderTest extends TopKEncoderContract {
         assertThatThrownBy(() -> Encoders.start("tornado:opencl:99", 1))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("tornado:opencl:99: no such device; choose tornado:");
+    }
+
+    @Test
+    void poclIsNotStartedWithoutALinkerSinceItWouldEndTheProcess(@TempDir Path folder) throws IOException {
+        String pocl = Device.all().stream()
+                .filter(Device::cpu)
+                .map(device -> device.tornado().getPlatformName())
+                .filter(name -> name.contains("Portable"))
+                .findFirst()
+                .orElse("Portable Computing Language");
+        String path = folder + File.pathSeparator + folder.resolve("none");
+        assertThat(Device.unfit(pocl, path))
+                .hasValueSatisfying(reason -> assertThat(reason).contains("install binutils"));
+        assertThat(Device.unfit("NVIDIA CUDA", path)).isEmpty();
+        Path linker = Files.createFile(folder.resolve("ld"));
+        assertThat(linker.toFile().setExecutable(true)).isTrue();
+        assertThat(Device.unfit(pocl, path)).isEmpty();
     }
 
     @Test

@@ -3,6 +3,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
 
+# In an empty environment bash finds programs in the usual folders, but hands them on only when told.
+export PATH
+
 # In the C locale the JVM would read arguments and file names as ASCII.
 case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
     *[Uu][Tt][Ff]*) ;;
