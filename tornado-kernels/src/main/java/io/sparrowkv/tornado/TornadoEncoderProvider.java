@@ -91,7 +91,7 @@ public final class TornadoEncoderProvider implements EncoderProvider {
     /** Starts a device with the best kernels for it that pass its self-test. */
     private static TornadoBackend started(Device device, int threads) {
         device.unfit().ifPresent(reason -> {
-            throw new EncoderUnavailableException(device.encoder() + ": " + reason);
+            throw new EncoderUnavailableException(reason);
         });
         return firstToPass(KernelFamily.of(device).stream()
                 .<Supplier<TornadoBackend>>map(family -> () -> tested(new TornadoBackend(device, family, threads)))

@@ -92,7 +92,7 @@ final class DevicesCommand implements Runnable {
                                 "local",
                                 "group",
                                 "driver",
-                                "codes",
+                                "self-test",
                                 "vectors/s")
                         .left(1, 2, 6, 7);
                 for (Tested tested : devices) {
@@ -105,7 +105,7 @@ final class DevicesCommand implements Runnable {
                             Quantities.bytes(device.localMemoryBytes()),
                             Long.toString(device.workGroupLimit()),
                             device.driver(),
-                            tested.fault().isEmpty() ? "right" : "wrong",
+                            tested.fault().isEmpty() ? "passed" : "failed",
                             Quantities.count(Math.round(tested.vectorsPerSecond())));
                 }
                 table.print(out);
