@@ -16,6 +16,7 @@ import io.sparrowkv.report.Quantities;
 import io.sparrowkv.sae.DictionaryFiles;
 import io.sparrowkv.sae.DictionaryManifest;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Metric;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
@@ -31,6 +32,7 @@ import io.sparrowkv.train.TrainerSettings;
 import io.sparrowkv.train.TrainingProgress;
 import io.sparrowkv.train.TrainingRun;
 import io.sparrowkv.train.TrainingSettings;
+import io.sparrowkv.train.TrainingStart;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -133,6 +135,9 @@ final class TrainCommand implements Runnable {
             description = "Dictionaries to start from, of the same sites and shape (default: atoms made from vectors).")
     private Optional<Path> from = Optional.empty();
 
+    @Mixin
+    private MetricArguments metric;
+
     @Option(names = "--seed", paramLabel = "N", defaultValue = "1", description = "Seed (default: 1).")
     private long seed;
 
@@ -173,23 +178,37 @@ final class TrainCommand implements Runnable {
             if (vectors.given()) {
                 throw new InvalidInputException("--capture is given beside a model or a text; give one or the other");
             }
+            if (metric.given()) {
+                throw new InvalidInputException(
+                        "--metric needs the model, not a --capture; give a model and a --text, or leave --metric out");
+            }
             try (VectorSource source = CaptureTrace.open(capture.get())) {
-                train(source, checkpoint);
+                train(source, Map.of(), checkpoint);
             }
         } else {
             try (LiveVectors live = vectors.open(threads.count())) {
-                train(live.source(), checkpoint);
+                train(live.source(), metrics(live, checkpoint), checkpoint);
             }
         }
     }
 
-    private void train(VectorSource source, Path checkpoint) {
+    /** By what errors are weighed; when the training is resumed, by what they were. */
+    private Map<Site, Metric> metrics(LiveVectors live, Path checkpoint) {
+        if (!metric.given()) {
+            return Map.of();
+        }
+        List<Site> sites = settings(live.source()).sites();
+        return resume ? Checkpoints.metrics(checkpoint, sites) : metric.measure(live, sites, rope, seed, output.err());
+    }
+
+    private void train(VectorSource source, Map<Site, Metric> metrics, Path checkpoint) {
         VectorOrigin origin = source.origin();
         try (Interruption interruption = Interruption.watch();
                 EncoderBackend backend = Encoders.start(encoder, threads.count());
                 Workers workers = Workers.start("sparrow-train", threads.count());
                 Start start = Start.read(from);
-                TrainingRun run = new TrainingRun(source, settings(source), backend, workers, start.set())) {
+                TrainingRun run = new TrainingRun(
+                        source, settings(source), backend, workers, new TrainingStart(start.set(), metrics))) {
             if (resume) {
                 Checkpoints.restore(run, checkpoint);
                 output.err().printf("sparrow: going on after step %d%n", run.step());
@@ -317,6 +336,7 @@ final class TrainCommand implements Runnable {
         training.put("learning_rate", Float.toString(schedule.learningRate()));
         training.put("budgets", budgets.toString());
         training.put("refine", refinement.label());
+        training.put("metric", metric.label());
         training.put("seed", Long.toString(seed));
         training.put("encoder", backend.name());
         training.put("data_fingerprint", origin.dataFingerprint());

@@ -60,6 +60,39 @@ class CommandsTest {
     }
 
     @Test
+    void aMetricIsMeasuredOnTheModelAndStaysWithItsDictionaries() {
+        Path weighed = folder.resolve("weighed");
+        Run first = train(
+                MODEL,
+                "--text",
+                text.toString(),
+                "--context",
+                "260",
+                "--metric",
+                "fisher:1",
+                "--metric-contexts",
+                "1",
+                "--out",
+                weighed.toString());
+        assertThat(first.code()).as(first.err()).isZero();
+        assertThat(first.err()).contains("metric: 1 of 1 contexts");
+        assertThat(weighed.resolve("layer.03.key/metric.safetensors")).isNotEmptyFile();
+        Path on = folder.resolve("on");
+        Run second = train(
+                "--capture",
+                trace.toString(),
+                "--from",
+                weighed.toString(),
+                "--refine",
+                "pursuit:20",
+                "--out",
+                on.toString());
+        assertThat(second.code()).as(second.err()).isZero();
+        assertThat(on.resolve("layer.03.key/metric.safetensors"))
+                .hasSameBinaryContentAs(weighed.resolve("layer.03.key/metric.safetensors"));
+    }
+
+    @Test
     void infoDescribesModelAndDictionaries() {
         Run info = Run.sparrow("info", MODEL, "--dictionaries", dictionaries.toString());
         assertThat(info.code()).as(info.err()).isZero();
@@ -217,6 +250,7 @@ class CommandsTest {
                 "--budgets 8,4 | budgets are [8, 4]",
                 "--latents 4 | fewer than the largest budget",
                 "--resume | no such checkpoint",
+                "--metric fisher | --metric needs the model",
             })
     void trainingOptionsOutOfRange(String options, String message) {
         Path out = folder.resolve("never");
@@ -245,6 +279,18 @@ class CommandsTest {
         refused(text.toString(), "train", "--capture", text.toString(), "--out", out);
         refused("one or the other", "train", MODEL, "--capture", trace.toString(), "--out", out);
         refused("no text is given", "train", MODEL, "--out", out);
+        for (String metric : List.of("best", "fisher:2", "fisher:", "fish")) {
+            refused(
+                    "--metric is '" + metric + "'",
+                    "train",
+                    MODEL,
+                    "--text",
+                    text.toString(),
+                    "--metric",
+                    metric,
+                    "--out",
+                    out);
+        }
     }
 
     private static Run train(String... arguments) {

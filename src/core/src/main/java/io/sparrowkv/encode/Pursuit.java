@@ -58,6 +58,8 @@ final class Pursuit {
     static final float LEAST_GAIN = 1e-9f;
 
     private MemorySegment centred = MemorySegment.NULL;
+    private float[] vector = {};
+    private float[] turned = {};
     private int[] latents = {};
 
     /**
@@ -103,8 +105,11 @@ final class Pursuit {
         int lanes = vectors * LANES;
         int pairs = dictionary.pairs();
         long width = 2L * pairs * Float.BYTES;
-        if (centred.byteSize() != width) {
+        int dHead = dictionary.dictionary().dHead();
+        if (vector.length != dHead) {
             centred = Arena.ofAuto().allocate(width, 64);
+            vector = new float[dHead];
+            turned = new float[vector.length];
         }
         if (latents.length < lanes) {
             latents = new int[lanes];
@@ -127,9 +132,9 @@ final class Pursuit {
         }
     }
 
-    /** The vector to code next, less the dictionary's centre; written by the caller, fp32 {@code [2 * pairs]}. */
-    MemorySegment centred() {
-        return centred;
+    /** The vector to code next, less the dictionary's centre; written by the caller, {@code [dHead]}. */
+    float[] vector() {
+        return vector;
     }
 
     /** The latents to choose among, as many as {@link #fit} was told; written by the caller. */
@@ -145,6 +150,7 @@ final class Pursuit {
      * @param row where in {@code codes} the code goes
      */
     void choose(int count, CodeBatch codes, int row) {
+        MemorySegment.copy(dictionary.turn(vector, turned), 0, centred, JAVA_FLOAT, 0, vector.length);
         float square = gather(count);
         int found = 0;
         project(centred, 0, -1);

@@ -3,12 +3,14 @@ package io.sparrowkv.encode;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.Metric;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
  * A dictionary's atoms as {@link Pursuit} reads them: rows of an even number of floats, an odd width filled up with a zero, and one
- * row of zeros after the last atom, for lanes without a candidate.
+ * row of zeros after the last atom, for lanes without a candidate. Atoms of a dictionary with a metric are turned by its root, so that
+ * the plain squared error of turned vectors is the metric's.
  */
 final class PursuitAtoms {
     private final Dictionary dictionary;
@@ -31,16 +33,33 @@ final class PursuitAtoms {
     void reload() {
         int dHead = dictionary.dHead();
         long bytes = (long) dHead * Float.BYTES;
+        float[] atom = new float[dHead];
+        float[] turned = new float[dHead];
         for (int latent = 0; latent < dictionary.latents(); latent++) {
-            MemorySegment.copy(dictionary.decoderWeights(), latent * bytes, rows, at(latent), bytes);
+            MemorySegment.copy(dictionary.decoderWeights(), JAVA_FLOAT, latent * bytes, atom, 0, dHead);
+            float[] row = turn(atom, turned);
+            MemorySegment.copy(row, 0, rows, JAVA_FLOAT, at(latent), dHead);
             float square = 0;
-            for (int i = 0; i < dHead; i++) {
-                float x = dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, (long) latent * dHead + i);
+            for (float x : row) {
                 square = Math.fma(x, x, square);
             }
             squares[latent] = square;
         }
         MemorySegment.copy(dictionary.decoderBias(), JAVA_FLOAT, 0, centre, 0, dHead);
+    }
+
+    /**
+     * Brings a vector to where its plain square is the weight of an error in the dictionary's metric.
+     *
+     * @param scratch as long as the vector
+     * @return one of the two
+     */
+    float[] turn(float[] vector, float[] scratch) {
+        if (dictionary.metric().isEmpty()) {
+            return vector;
+        }
+        Metric.multiply(dictionary.metric().get().root(), vector, scratch);
+        return scratch;
     }
 
     Dictionary dictionary() {
@@ -52,7 +71,7 @@ final class PursuitAtoms {
         return pairs;
     }
 
-    /** All atoms, fp32 {@code [latents + 1, 2 * pairs]}. */
+    /** All atoms, turned, fp32 {@code [latents + 1, 2 * pairs]}. */
     MemorySegment rows() {
         return rows;
     }
@@ -62,7 +81,7 @@ final class PursuitAtoms {
         return latent * rowBytes();
     }
 
-    /** Squared lengths of the atoms, {@code [latents + 1]}. */
+    /** Squared lengths of the turned atoms, {@code [latents + 1]}. */
     float[] squares() {
         return squares;
     }

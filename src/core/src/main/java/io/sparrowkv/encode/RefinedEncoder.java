@@ -102,12 +102,12 @@ public final class RefinedEncoder implements TopKEncoder {
         pursuit.fit(atoms, candidateCount, codes.budget(), coefficients);
         int end = Math.min(rows, (task + 1) * TASK_ROWS);
         for (int row = task * TASK_ROWS; row < end; row++) {
-            centre(row, pursuit.centred());
+            centre(row, pursuit.vector());
             pursuit.choose(candidates(row, pursuit.candidates()), codes, row);
         }
     }
 
-    private void centre(int row, MemorySegment centred) {
+    private void centre(int row, float[] centred) {
         int dHead = dictionary().dHead();
         float[] centre = atoms.centre();
         for (int i = 0; i < dHead; i++) {
@@ -115,7 +115,7 @@ public final class RefinedEncoder implements TopKEncoder {
             if (!Float.isFinite(x)) {
                 throw new NonFiniteVectorException(dictionary().site(), row);
             }
-            centred.setAtIndex(JAVA_FLOAT, i, x - centre[i]);
+            centred[i] = x - centre[i];
         }
     }
 

@@ -9,7 +9,8 @@ import java.util.List;
 
 /**
  * The oracle of {@link Refinement}: the definition of a pursuit in fp64, written to be read. Each step tries every candidate that is
- * left, fits all coefficients by the normal equations, and keeps the candidate that leaves the least squared error.
+ * left, fits all coefficients by the normal equations, and keeps the candidate that leaves the least squared error, weighed by the
+ * dictionary's metric if it has one.
  */
 public final class ScalarPursuit {
     private final Dictionary dictionary;
@@ -165,7 +166,7 @@ public final class ScalarPursuit {
             x[d] = (double) vectors.getAtIndex(JAVA_FLOAT, (long) row * x.length + d)
                     - dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
         }
-        return x;
+        return turned(x);
     }
 
     private double[] atom(int latent) {
@@ -173,7 +174,22 @@ public final class ScalarPursuit {
         for (int d = 0; d < atom.length; d++) {
             atom[d] = dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, (long) latent * atom.length + d);
         }
-        return atom;
+        return turned(atom);
+    }
+
+    /** Multiplies with the root of the dictionary's metric, if it has one. */
+    private double[] turned(double[] x) {
+        if (dictionary.metric().isEmpty()) {
+            return x;
+        }
+        float[] root = dictionary.metric().get().root();
+        double[] turned = new double[x.length];
+        for (int i = 0; i < x.length; i++) {
+            for (int j = 0; j < x.length; j++) {
+                turned[i] += root[i * x.length + j] * x[j];
+            }
+        }
+        return turned;
     }
 
     private static double dot(double[] a, double[] b) {

@@ -3,6 +3,7 @@ package io.sparrowkv.sae;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Optional;
 
 /**
  * The Top-K sparse autoencoder of one site, its weights off-heap as row-major fp32 in native byte order:
@@ -11,26 +12,34 @@ import java.lang.foreign.ValueLayout;
  * <p>Both weight matrices are kept one latent a row, {@code [latents, dHead]}: row i of {@link #encoderWeights} is latent i's
  * detector, row i of {@link #decoderWeights} is its atom d_i. Whoever writes to the segments (the trainer) must afterwards call
  * {@link io.sparrowkv.encode.TopKEncoder#reload}.
+ *
+ * <p>It may have a {@link Metric}, by which refined codes are chosen; its atoms are then of unit length in that metric.
  */
 public final class Dictionary implements AutoCloseable {
     private final Site site;
     private final RopeStage rope;
     private final int dHead;
     private final int latents;
+    private final Optional<Metric> metric;
     private final Arena arena;
     private final MemorySegment encoderWeights;
     private final MemorySegment decoderWeights;
     private final MemorySegment encoderBias;
     private final MemorySegment decoderBias;
 
-    private Dictionary(Site site, RopeStage rope, int dHead, int latents) {
+    private Dictionary(Site site, RopeStage rope, int dHead, int latents, Optional<Metric> metric) {
         if (dHead < 1 || latents < 1) {
             throw new IllegalArgumentException("dHead " + dHead + ", latents " + latents + ": both must be positive");
+        }
+        if (metric.isPresent() && metric.get().dHead() != dHead) {
+            throw new IllegalArgumentException(
+                    "a metric of width " + metric.get().dHead() + " for vectors of " + dHead);
         }
         this.site = site;
         this.rope = rope;
         this.dHead = dHead;
         this.latents = latents;
+        this.metric = metric;
         this.arena = Arena.ofShared();
         this.encoderWeights = floats((long) latents * dHead);
         this.decoderWeights = floats((long) latents * dHead);
@@ -46,7 +55,16 @@ public final class Dictionary implements AutoCloseable {
      * @param latents number of atoms, M
      */
     public static Dictionary allocate(Site site, RopeStage rope, int dHead, int latents) {
-        return new Dictionary(site, rope, dHead, latents);
+        return allocate(site, rope, dHead, latents, Optional.empty());
+    }
+
+    /**
+     * As {@link #allocate(Site, RopeStage, int, int)}, with a metric.
+     *
+     * @param metric of the same width
+     */
+    public static Dictionary allocate(Site site, RopeStage rope, int dHead, int latents, Optional<Metric> metric) {
+        return new Dictionary(site, rope, dHead, latents, metric);
     }
 
     public Site site() {
@@ -65,6 +83,11 @@ public final class Dictionary implements AutoCloseable {
     /** Number of atoms, M. */
     public int latents() {
         return latents;
+    }
+
+    /** By what refined codes are chosen; none means the plain squared error. */
+    public Optional<Metric> metric() {
+        return metric;
     }
 
     /** W_enc, {@code [latents, dHead]}. */

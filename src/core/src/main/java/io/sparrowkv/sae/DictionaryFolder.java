@@ -15,13 +15,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
  * The folder of one dictionary, in the two layouts that such dictionaries are passed around in.
  *
  * <p>SAELens, read and written: {@code cfg.json} ({@code architecture: topk}, {@code d_in}, {@code d_sae}, {@code k}, …) and {@code
- * sae_weights.safetensors} with {@code W_enc [d_in, d_sae]}, {@code W_dec [d_sae, d_in]}, {@code b_enc [d_sae]}, {@code b_dec [d_in]}.
+ * sae_weights.safetensors} with {@code W_enc [d_in, d_sae]}, {@code W_dec [d_sae, d_in]}, {@code b_enc [d_sae]}, {@code b_dec [d_in]};
+ * beside them, where the dictionary has a metric, {@code metric.safetensors}.
  * Its older configurations, with {@code activation_fn_str} in place of {@code architecture}, are read too.
  *
  * <p>sparsify, read: {@code cfg.json} ({@code activation: topk}, {@code d_in}, {@code num_latents} or {@code expansion_factor}) and
@@ -78,6 +80,7 @@ public final class DictionaryFolder {
                     .add("b_dec", dtype, new long[] {dHead}, dictionary.decoderBias())
                     .write(folder.resolve(WEIGHTS));
         }
+        dictionary.metric().ifPresent(metric -> MetricFile.write(folder, metric));
         byte[] config = JSON.writerWithDefaultPrettyPrinter()
                 .writeValueAsString(config(dictionary, budget, dtype, modelName))
                 .concat("\n")
@@ -136,7 +139,8 @@ public final class DictionaryFolder {
             file.tensor("W_dec", latents, dHead);
             file.tensor("b_enc", latents);
             file.tensor("b_dec", dHead);
-            return complete(Dictionary.allocate(site, rope, dHead, latents), file, dictionary -> {
+            Optional<Metric> metric = MetricFile.read(folder, dHead);
+            return complete(Dictionary.allocate(site, rope, dHead, latents, metric), file, dictionary -> {
                 MemorySegment transposed =
                         arena.allocate(dictionary.encoderWeights().byteSize(), 64);
                 file.readFloats("W_enc", transposed);

@@ -1,6 +1,8 @@
 package io.sparrowkv.sae;
 
 import io.sparrowkv.io.InvalidInputException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -84,11 +86,18 @@ public final class DictionarySet implements AutoCloseable {
                 digest.update(dictionary.decoderWeights().asByteBuffer());
                 digest.update(dictionary.encoderBias().asByteBuffer());
                 digest.update(dictionary.decoderBias().asByteBuffer());
+                dictionary.metric().ifPresent(metric -> digest.update(bytes(metric.root())));
             }
             return HexFormat.of().formatHex(digest.digest(), 0, 16);
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException("every Java platform has SHA-256", e);
         }
+    }
+
+    private static byte[] bytes(float[] floats) {
+        ByteBuffer bytes = ByteBuffer.allocate(floats.length * Float.BYTES).order(ByteOrder.nativeOrder());
+        bytes.asFloatBuffer().put(floats);
+        return bytes.array();
     }
 
     /** All dictionaries by site, in the order of sites. */

@@ -1,12 +1,16 @@
 package io.sparrowkv.train;
 
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Metric;
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.safetensors.SafetensorsFile;
 import io.sparrowkv.safetensors.SafetensorsWriter;
 import io.sparrowkv.safetensors.Tensor;
 import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.slf4j.Logger;
@@ -14,13 +18,15 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Saves a training's state, so that it can go on after an interruption as if there had been none. A checkpoint is one safetensors
- * file, replaced whole: for each site, under {@code layer.03.key/}, the tensors of {@link TrainerState#tensors}; its metadata hold the
- * run's settings and its position in the source. Numbers there are decimal and read back to the same bits.
+ * file, replaced whole: for each site, under {@code layer.03.key/}, the tensors of {@link TrainerState#tensors} and, where it has one,
+ * {@code metric}, its metric's root; its metadata hold the run's settings and its position in the source. Numbers there are decimal and
+ * read back to the same bits.
  */
 public final class Checkpoints {
     private static final Logger LOG = LoggerFactory.getLogger(Checkpoints.class);
     private static final String FORMAT = "sparrow-kv-training";
     private static final String VERSION = "1";
+    private static final String METRIC = "metric";
 
     private final Optional<Path> file;
     private final long everyNanos;
@@ -63,10 +69,11 @@ public final class Checkpoints {
         for (int i = 0; i < run.trainers().size(); i++) {
             TrainerState state = run.trainers().get(i).state();
             String prefix = prefix(run, i);
-            writer.metadata(prefix + "factor", Float.toString(run.factor(i)))
+            writer.metadata(prefix + "factor", Float.toString(run.space(i).factor()))
                     .metadata(prefix + "variance", Double.toString(state.variance()))
                     .metadata(prefix + "vectors", Long.toString(state.vectors()));
             state.tensors(prefix).forEach(writer::add);
+            run.space(i).metric().ifPresent(metric -> writer.add(metric.tensor(prefix + METRIC)));
         }
         writer.write(file.get());
         savedAt = System.nanoTime();
@@ -125,8 +132,37 @@ public final class Checkpoints {
         }
     }
 
+    /**
+     * The metrics of a run that was saved, for the run that goes on from there: to measure them again would take a while.
+     *
+     * @throws InvalidInputException when the file is missing or broken
+     */
+    public static Map<Site, Metric> metrics(Path file, List<Site> sites) {
+        try (SafetensorsFile saved = SafetensorsFile.open(file)) {
+            Map<Site, Metric> metrics = new HashMap<>();
+            for (Site site : sites) {
+                String name = prefix(site) + METRIC;
+                if (saved.names().contains(name)) {
+                    try {
+                        metrics.put(site, Metric.of(saved.tensor(name)));
+                    } catch (IllegalArgumentException e) {
+                        throw new InvalidInputException(
+                                "%s: tensor '%s' is no metric (%s); the file is damaged, train anew"
+                                        .formatted(file, name, e.getMessage()),
+                                e);
+                    }
+                }
+            }
+            return metrics;
+        }
+    }
+
+    private static String prefix(Site site) {
+        return site.label() + "/";
+    }
+
     private static String prefix(TrainingRun run, int site) {
-        return run.settings().sites().get(site).label() + "/";
+        return prefix(run.settings().sites().get(site));
     }
 
     private static void expect(Path file, Map<String, String> metadata, String name, String value, String remedy) {

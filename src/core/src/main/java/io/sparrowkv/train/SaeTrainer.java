@@ -95,17 +95,11 @@ public final class SaeTrainer implements AutoCloseable {
     }
 
     /**
-     * Begins with given weights.
+     * Begins with the weights that the dictionary has.
      *
-     * @param from of the same shape, over vectors as they are outside of training
-     * @param factor that training's vectors were multiplied with
-     * @param sample of training's vectors, {@code [rows, dHead]}
+     * @param sample of the vectors to come, {@code [rows, dHead]}
      */
-    public void start(Dictionary from, float factor, MemorySegment sample, int rows) {
-        dictionary.encoderWeights().copyFrom(from.encoderWeights());
-        dictionary.decoderWeights().copyFrom(from.decoderWeights());
-        Lanes.scale(dictionary.encoderBias(), 0, factor, from.encoderBias(), 0, dictionary.latents());
-        Lanes.scale(dictionary.decoderBias(), 0, factor, from.decoderBias(), 0, dictionary.dHead());
+    public void start(MemorySegment sample, int rows) {
         reload();
         state.variance(Statistics.variance(sample, rows, dictionary.dHead()));
     }

@@ -1,7 +1,5 @@
 package io.sparrowkv.train;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-
 import io.sparrowkv.capture.Tap;
 import io.sparrowkv.capture.VectorOrigin;
 import io.sparrowkv.capture.VectorSource;
@@ -17,24 +15,28 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * Trains the dictionaries of several sites side by side from one source: each pass of the source fills every site's shuffle buffer,
  * and each step takes one batch of every site.
  *
- * <p>During training a site's vectors are scaled so that their mean square length is dHead, which makes one learning rate fit all;
- * the dictionaries that come out hold plain weights.
+ * <p>Training goes on in a {@link TrainingSpace} of each site; the dictionaries that come out are over vectors as they are.
  *
  * <p>A run is a function of source, settings and encoder. Stopped at a step, saved, and resumed from there it gives the same result,
  * bit for bit: a checkpoint holds weights, moments and counters, and the buffers are read again from where they were filled.
  */
 public final class TrainingRun implements AutoCloseable {
+    /** Rows of a task of turning vectors into the space of training. */
+    private static final int TURN_TASK = 64;
+
     private final VectorSource source;
     private final TrainingSettings settings;
     private final EncoderBackend backend;
@@ -45,8 +47,8 @@ public final class TrainingRun implements AutoCloseable {
     private final MemorySegment batch;
     private final List<SaeTrainer> trainers = new ArrayList<>();
     private final List<Dictionary> working = new ArrayList<>();
-    private final float[] factors;
-    private final Optional<DictionarySet> start;
+    private final TrainingSpace[] spaces;
+    private final TrainingStart start;
     private Position position = new Position(0, 0, 0, 0);
     private volatile boolean stopping;
 
@@ -67,19 +69,19 @@ public final class TrainingRun implements AutoCloseable {
      * @throws InvalidInputException when the source lacks a site, or is too short
      */
     public TrainingRun(VectorSource source, TrainingSettings settings, EncoderBackend backend, Workers workers) {
-        this(source, settings, backend, workers, Optional.empty());
+        this(source, settings, backend, workers, TrainingStart.ANEW);
     }
 
     /**
-     * @param start dictionaries to begin with, instead of first weights made from vectors; the caller's, read when training begins
-     * @throws InvalidInputException as above, or when the dictionaries are not these sites', or of another shape
+     * @param start what it begins with
+     * @throws InvalidInputException as above, or when the dictionaries to begin with are not these sites', or of another shape
      */
     public TrainingRun(
             VectorSource source,
             TrainingSettings settings,
             EncoderBackend backend,
             Workers workers,
-            Optional<DictionarySet> start) {
+            TrainingStart start) {
         this.start = start;
         this.source = source;
         this.settings = settings;
@@ -87,7 +89,7 @@ public final class TrainingRun implements AutoCloseable {
         this.workers = workers;
         VectorOrigin origin = source.origin();
         checkSites(origin);
-        start.ifPresent(this::checkStart);
+        start.dictionaries().ifPresent(this::checkStart);
         int batchRows = settings.trainer().schedule().batch();
         this.buffers = new SiteBuffers(origin, settings.sites(), settings.rope(), settings.bufferRows(), batchRows);
         int wanted = (settings.heldOutRows() + buffers.chunkRows() - 1) / buffers.chunkRows();
@@ -95,8 +97,10 @@ public final class TrainingRun implements AutoCloseable {
         int heldOut = (int) Math.clamp(source.chunks() / 10, 1, fitting);
         this.order = new ChunkOrder(settings.trainer().seed(), source.chunks(), heldOut);
         this.batch = arena.allocate((long) batchRows * origin.dHead() * Float.BYTES, 64);
-        this.factors = new float[settings.sites().size()];
-        for (Site site : settings.sites()) {
+        this.spaces = new TrainingSpace[settings.sites().size()];
+        for (int i = 0; i < spaces.length; i++) {
+            Site site = settings.sites().get(i);
+            spaces[i] = new TrainingSpace(0, start.metric(site));
             RopeStage rope = site.kind() == VectorKind.KEY ? settings.rope() : RopeStage.PRE;
             Dictionary dictionary = Dictionary.allocate(
                     site, rope, origin.dHead(), settings.trainer().latents());
@@ -146,11 +150,11 @@ public final class TrainingRun implements AutoCloseable {
         return true;
     }
 
-    /** The dictionaries as they stand, with plain weights; the caller closes them. */
+    /** The dictionaries as they stand, over vectors as they are; the caller closes them. */
     public DictionarySet dictionaries() {
         List<Dictionary> plain = new ArrayList<>();
         for (int i = 0; i < working.size(); i++) {
-            plain.add(plain(working.get(i), factors[i]));
+            plain.add(spaces[i].leave(working.get(i)));
         }
         return new DictionarySet(plain);
     }
@@ -162,7 +166,7 @@ public final class TrainingRun implements AutoCloseable {
      */
     public List<SiteReport> evaluate(DictionarySet dictionaries) {
         buffers.clear();
-        for (int i = 0; i < factors.length; i++) {
+        for (int i = 0; i < spaces.length; i++) {
             buffers.factor(i, 1);
         }
         for (int chunk : order.heldOut()) {
@@ -193,7 +197,10 @@ public final class TrainingRun implements AutoCloseable {
     /** Everything that the result depends on, by name. */
     Map<String, String> identity() {
         Map<String, String> fields = settings.identity(source.origin());
-        fields.put("start", start.map(DictionarySet::fingerprint).orElse("none"));
+        fields.put("start", start.dictionaries().map(DictionarySet::fingerprint).orElse("none"));
+        fields.put(
+                "metric",
+                Arrays.stream(spaces).map(TrainingSpace::identity).distinct().collect(Collectors.joining(",")));
         return fields;
     }
 
@@ -209,14 +216,16 @@ public final class TrainingRun implements AutoCloseable {
         return Collections.unmodifiableList(trainers);
     }
 
-    float factor(int site) {
-        return factors[site];
+    TrainingSpace space(int site) {
+        return spaces[site];
     }
 
     /** Puts a checkpoint's state in place: the trainers' arrays have been written already. */
     void restore(Position saved, float[] savedFactors) {
         position = saved;
-        System.arraycopy(savedFactors, 0, factors, 0, factors.length);
+        for (int i = 0; i < spaces.length; i++) {
+            spaces[i] = spaces[i].scaled(savedFactors[i]);
+        }
         trainers.forEach(SaeTrainer::reload);
     }
 
@@ -271,14 +280,14 @@ public final class TrainingRun implements AutoCloseable {
     /** Fills the buffers from the position's place in the order; gives the place where the next fill begins. */
     private long fill() {
         buffers.clear();
-        for (int i = 0; i < factors.length; i++) {
-            buffers.factor(i, factors[i] == 0 ? 1 : factors[i]);
+        for (int i = 0; i < spaces.length; i++) {
+            buffers.factor(i, spaces[i].factor() == 0 ? 1 : spaces[i].factor());
         }
         long place = position.fillStart();
         while (buffers.hasRoom()) {
             buffers.read(source, order.chunk(place++));
         }
-        if (factors[0] == 0) {
+        if (spaces[0].factor() == 0) {
             initialise();
         }
         return place;
@@ -292,18 +301,20 @@ public final class TrainingRun implements AutoCloseable {
                 ChunkOrder.permutation(buffers.rows(), settings.trainer().seed() + 2, 0);
         try (Arena sampleArena = Arena.ofShared()) {
             MemorySegment sample = sampleArena.allocate((long) rows * dHead * Float.BYTES, 64);
-            for (int i = 0; i < factors.length; i++) {
-                double meanSquare = Statistics.meanSquare(buffers.vectors(i), buffers.rows(), dHead);
+            for (int i = 0; i < spaces.length; i++) {
+                gather(i, sampleRows, 0, rows, sample);
+                double meanSquare = Statistics.meanSquare(sample, rows, dHead);
                 if (!Double.isFinite(meanSquare) || meanSquare == 0) {
                     throw new InvalidInputException("%s: the vectors' mean square is %s; check the model's weights"
                             .formatted(settings.sites().get(i), meanSquare));
                 }
-                factors[i] = (float) Math.sqrt(dHead / meanSquare);
-                buffers.factor(i, factors[i]);
-                buffers.gather(i, sampleRows, 0, rows, sample, workers);
-                Site site = settings.sites().get(i);
-                if (start.isPresent()) {
-                    trainers.get(i).start(start.get().bySite().get(site), factors[i], sample, rows);
+                spaces[i] = spaces[i].scaled((float) Math.sqrt(dHead / meanSquare));
+                buffers.factor(i, spaces[i].factor());
+                gather(i, sampleRows, 0, rows, sample);
+                Optional<Dictionary> from = start.dictionary(settings.sites().get(i));
+                if (from.isPresent()) {
+                    spaces[i].enter(from.get(), working.get(i));
+                    trainers.get(i).start(sample, rows);
                 } else {
                     trainers.get(i).initialise(sample, rows);
                 }
@@ -311,10 +322,20 @@ public final class TrainingRun implements AutoCloseable {
         }
     }
 
+    /** Brings rows of a site's buffer together, in the space of its training. */
+    private void gather(int site, int[] order, int first, int rows, MemorySegment to) {
+        buffers.gather(site, order, first, rows, to, workers);
+        TrainingSpace space = spaces[site];
+        workers.forEach(Math.ceilDiv(rows, TURN_TASK), (task, worker) -> {
+            int from = task * TURN_TASK;
+            space.turn(to, from, Math.min(TURN_TASK, rows - from));
+        });
+    }
+
     private SortedMap<Site, StepResult> step(int[] rows, int batchRows) {
         SortedMap<Site, StepResult> results = new TreeMap<>();
         for (int i = 0; i < trainers.size(); i++) {
-            buffers.gather(i, rows, position.batchOfFill() * batchRows, batchRows, batch, workers);
+            gather(i, rows, position.batchOfFill() * batchRows, batchRows, batch);
             StepResult result = trainers.get(i).step(batch, batchRows);
             if (!Double.isFinite(result.loss())) {
                 throw new InvalidInputException("%s: the loss is %s at step %d; lower the learning rate"
@@ -337,19 +358,5 @@ public final class TrainingRun implements AutoCloseable {
                 Collections.unmodifiableSortedMap(results),
                 rate,
                 Duration.ofMillis((long) (remaining * 1e3)));
-    }
-
-    /** Undoes the scaling: with x' = f x, both biases are divided by f, and coefficients come out in plain units. */
-    private static Dictionary plain(Dictionary trained, float factor) {
-        Dictionary plain = Dictionary.allocate(trained.site(), trained.rope(), trained.dHead(), trained.latents());
-        plain.encoderWeights().copyFrom(trained.encoderWeights());
-        plain.decoderWeights().copyFrom(trained.decoderWeights());
-        for (long i = 0; i < trained.latents(); i++) {
-            plain.encoderBias().setAtIndex(JAVA_FLOAT, i, trained.encoderBias().getAtIndex(JAVA_FLOAT, i) / factor);
-        }
-        for (long i = 0; i < trained.dHead(); i++) {
-            plain.decoderBias().setAtIndex(JAVA_FLOAT, i, trained.decoderBias().getAtIndex(JAVA_FLOAT, i) / factor);
-        }
-        return plain;
     }
 }

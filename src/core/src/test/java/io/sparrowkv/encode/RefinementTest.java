@@ -56,6 +56,33 @@ class RefinementTest {
         }
     }
 
+    @ParameterizedTest(name = "d {0}, M {1}, K {2}, C {3}")
+    @CsvSource({"16,64,4,16", "33,300,5,63", "80,500,16,65", "7,90,3,24"})
+    void everyChoiceLeavesTheLeastErrorInTheDictionarysMetric(int dHead, int latents, int budget, int candidates) {
+        int rows = 19;
+        try (Arena arena = Arena.ofShared();
+                Dictionary plain = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, 3);
+                Dictionary weighed = WeighedDictionaries.of(plain, 8);
+                CodeBatch plainCodes = CodeBatch.allocate(rows, budget);
+                CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, dHead, 4);
+            encode(plain, Refinement.pursuit(candidates), vectors, rows, budget, plainCodes);
+            encode(weighed, Refinement.pursuit(candidates), vectors, rows, budget, codes);
+            ScalarPursuit oracle = new ScalarPursuit(weighed);
+            double ofPlain = 0;
+            double ofWeighed = 0;
+            for (int row = 0; row < rows; row++) {
+                List<Integer> among = candidates == latents
+                        ? IntStream.range(0, latents).boxed().toList()
+                        : candidates(weighed, vectors, rows, row, Math.max(budget, candidates));
+                assertFollowsTheDefinition(weighed, vectors, row, among, codes);
+                ofPlain += oracle.error(vectors, row, atoms(plainCodes, row));
+                ofWeighed += oracle.error(vectors, row, atoms(codes, row));
+            }
+            assertThat(ofWeighed).isLessThan(ofPlain);
+        }
+    }
+
     @Test
     void aRefitKeepsTheEncodersAtomsAndFitsThem() {
         int rows = 40;
@@ -276,17 +303,6 @@ class RefinementTest {
     }
 
     private static double error(Dictionary dictionary, MemorySegment vectors, int row, CodeBatch codes) {
-        double error = 0;
-        int dHead = dictionary.dHead();
-        for (int d = 0; d < dHead; d++) {
-            double x = vectors.getAtIndex(JAVA_FLOAT, (long) row * dHead + d)
-                    - dictionary.decoderBias().getAtIndex(JAVA_FLOAT, d);
-            for (int pair = 0; pair < codes.count(row); pair++) {
-                x -= codes.coefficient(row, pair)
-                        * dictionary.decoderWeights().getAtIndex(JAVA_FLOAT, (long) codes.index(row, pair) * dHead + d);
-            }
-            error += x * x;
-        }
-        return error;
+        return WeighedDictionaries.error(dictionary, dictionary.metric(), vectors, row, codes);
     }
 }

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.ScalarTopKEncoder;
+import io.sparrowkv.encode.WeighedDictionaries;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.safetensors.DType;
 import io.sparrowkv.safetensors.SafetensorsFile;
@@ -74,6 +75,28 @@ class DictionaryFilesTest {
             assertThat(rounded(wrote.encoderBias(), dtype)).isEqualTo(floats(found.encoderBias()));
             assertThat(rounded(wrote.decoderBias(), dtype)).isEqualTo(floats(found.decoderBias()));
         }
+    }
+
+    @Test
+    void aMetricComesBackWithItsDictionaryAndCountsInTheFingerprint() throws IOException {
+        Path folder = temporary.resolve("set");
+        Dictionary plain = open(random(KEY, 1));
+        DictionarySet set = open(new DictionarySet(List.of(WeighedDictionaries.of(plain, 7))));
+        String fingerprint = DictionaryFiles.write(folder, set, MANIFEST, 4, DType.F16);
+        DictionarySet read = open(DictionaryFiles.read(folder));
+
+        assertThat(read.bySite().get(KEY).metric().orElseThrow().root())
+                .isEqualTo(set.bySite().get(KEY).metric().orElseThrow().root());
+        Path metric = folder.resolve("layer.01.key/metric.safetensors");
+        byte[] good = Files.readAllBytes(metric);
+        Files.delete(metric);
+        assertInvalid(() -> DictionaryFiles.read(folder), "fingerprint is", fingerprint, "copy the whole folder");
+        byte[] broken = good.clone();
+        Arrays.fill(broken, good.length - 4 * D * D, good.length, (byte) 0);
+        Files.write(metric, broken);
+        assertInvalid(() -> DictionaryFiles.read(folder), "metric.safetensors", "root is no metric", "not positive");
+        Files.write(metric, Arrays.copyOf(good, good.length - 9));
+        assertInvalid(() -> DictionaryFiles.read(folder), "metric.safetensors", "truncated");
     }
 
     @Test

@@ -5,24 +5,34 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import io.sparrowkv.capture.Tap;
+import io.sparrowkv.capture.VectorSink;
 import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.encode.RefinedBackend;
 import io.sparrowkv.encode.Refinement;
+import io.sparrowkv.encode.TopKEncoder;
+import io.sparrowkv.encode.WeighedDictionaries;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Metric;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
@@ -93,6 +103,88 @@ class TrainingRunTest {
     }
 
     @Test
+    void aMetricSpendsThePairsWhereItWeighs() {
+        Map<Site, Metric> metrics = metrics();
+        DictionarySet plain = open(trainedSet(refined()));
+        TrainingRun weighedRun = run(refined(), new TrainingStart(Optional.empty(), metrics));
+        weighedRun.train(Checkpoints.none(), progress -> {});
+        DictionarySet weighed = open(weighedRun.dictionaries());
+        for (Site site : metrics.keySet()) {
+            double byPlain = weighedError(plain.bySite().get(site), metrics.get(site));
+            double byWeighed = weighedError(weighed.bySite().get(site), metrics.get(site));
+            assertThat(byWeighed).as(site.label()).isLessThan(0.9 * byPlain);
+        }
+    }
+
+    @Test
+    void weighedTrainingResumesToTheSameBitsWithTheMetricsOfItsCheckpoint() {
+        TrainingStart begin = new TrainingStart(Optional.empty(), metrics());
+        byte[] whole = weights(run(refined(), begin));
+        Path file = folder.resolve("checkpoint.safetensors");
+        TrainingRun stopped = run(refined(), begin);
+        stopped.train(Checkpoints.to(file, Duration.ofDays(1)), progress -> {
+            if (progress.step() == 11) {
+                stopped.stop();
+            }
+        });
+        Map<Site, Metric> saved = Checkpoints.metrics(file, refined().sites());
+        TrainingRun resumed = run(refined(), new TrainingStart(Optional.empty(), saved));
+        Checkpoints.restore(resumed, file);
+        assertThat(weights(resumed)).isEqualTo(whole);
+        assertThatThrownBy(() -> Checkpoints.restore(run(refined()), file))
+                .isInstanceOf(InvalidInputException.class)
+                .hasMessageContaining("settings.metric");
+    }
+
+    @Test
+    void theMetricOfGivenDictionariesIsKept() {
+        TrainingRun first = run(refined(), new TrainingStart(Optional.empty(), metrics()));
+        first.train(Checkpoints.none(), progress -> {});
+        DictionarySet given = open(first.dictionaries());
+        TrainingRun second = run(refined(), TrainingStart.from(given));
+        second.train(Checkpoints.none(), progress -> {});
+        DictionarySet last = open(second.dictionaries());
+        for (Site site : given.bySite().keySet()) {
+            assertThat(last.bySite().get(site).metric().orElseThrow().root())
+                    .isEqualTo(given.bySite().get(site).metric().orElseThrow().root());
+        }
+    }
+
+    private Map<Site, Metric> metrics() {
+        Map<Site, Metric> metrics = new HashMap<>();
+        for (Site site : refined().sites()) {
+            metrics.put(site, WeighedDictionaries.metric(source.origin().dHead(), 5 + metrics.size()));
+        }
+        return metrics;
+    }
+
+    /** Weight of the errors that pursued codes leave of a chunk of the source. */
+    private double weighedError(Dictionary dictionary, Metric metric) {
+        Tap tap = Tap.of(dictionary.site().kind(), dictionary.rope());
+        double[] sum = new double[1];
+        try (RefinedBackend refinedBackend = new RefinedBackend(backend, Refinement.pursuit(12), 1);
+                TopKEncoder encoder = refinedBackend.open(dictionary);
+                CodeBatch codes = CodeBatch.allocate(100, 4)) {
+            source.read(1, new VectorSink() {
+                @Override
+                public boolean wants(int layer, Tap at) {
+                    return layer == dictionary.site().layer() && at == tap;
+                }
+
+                @Override
+                public void accept(int layer, Tap at, int firstPosition, int tokens, MemorySegment vectors) {
+                    int rows = tokens * source.origin().kvHeads();
+                    encoder.encode(vectors, rows, 4, codes);
+                    for (int row = 0; row < rows; row++) {
+                        sum[0] += WeighedDictionaries.error(dictionary, Optional.of(metric), vectors, row, codes);
+                    }
+                }
+            });
+        }
+        return sum[0];
+    }
+
+    @Test
     void givenDictionariesAreWhereTrainingBegins() {
         DictionarySet given = open(trainedSet(settings(false, 3)));
         TrainingRun run = run(settings(false, 4), given);
@@ -123,7 +215,7 @@ class TrainingRunTest {
         TrainingSettings post = settings(false, 3);
         TrainingSettings pre = with(post, post.sites(), RopeStage.PRE);
         assertThatThrownBy(() -> open(new TrainingRun(
-                        new PlantedSource(2, 2, 20, 50, 12), pre, backend, workers, Optional.of(given))))
+                        new PlantedSource(2, 2, 20, 50, 12), pre, backend, workers, TrainingStart.from(given))))
                 .isInstanceOf(InvalidInputException.class);
     }
 
@@ -303,7 +395,11 @@ class TrainingRunTest {
     }
 
     private TrainingRun run(TrainingSettings settings, DictionarySet start) {
-        return open(new TrainingRun(source, settings, backend, workers, Optional.of(start)));
+        return run(settings, TrainingStart.from(start));
+    }
+
+    private TrainingRun run(TrainingSettings settings, TrainingStart start) {
+        return open(new TrainingRun(source, settings, backend, workers, start));
     }
 
     private TrainingRun run(TrainingSettings settings) {
