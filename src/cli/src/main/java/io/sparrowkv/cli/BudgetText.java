@@ -18,7 +18,12 @@ final class BudgetText {
         String kept = options.coefficients().scaled()
                 ? refined + " " + options.coefficients().label() + "bit"
                 : refined;
-        return options.residualBits() > 0 ? kept + " residual:" + options.residualBits() : kept;
+        Budgets residuals = options.residualBits();
+        if (residuals.equals(Budgets.of(0, 0))) {
+            return kept;
+        }
+        boolean alike = residuals.equals(Budgets.of(residuals.key(), residuals.key()));
+        return kept + " residual:" + (alike ? Integer.toString(residuals.key()) : of(residuals));
     }
 
     private static String of(Budgets budgets) {

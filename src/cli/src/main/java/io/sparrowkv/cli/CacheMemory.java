@@ -4,7 +4,6 @@ import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.sae.Site;
@@ -17,14 +16,14 @@ final class CacheMemory {
     /**
      * Refuses a cache that will not fit.
      *
-     * @param pairs what the pairs of its codes take
+     * @param mostLatents atoms of the largest dictionary
      * @param tokens length that its sequence grows to
      * @throws io.sparrowkv.io.InvalidInputException when less memory is available
      */
-    static void require(AttentionShape shape, CacheOptions options, PairFormat pairs, int tokens) {
+    static void require(AttentionShape shape, CacheOptions options, int mostLatents, int tokens) {
         MemoryNeed.require(
                 "a sparse cache of " + tokens + " tokens",
-                bytesNeeded(shape, options, pairs, tokens),
+                bytesNeeded(shape, options, mostLatents, tokens),
                 "use a shorter context or smaller budgets");
     }
 
@@ -43,7 +42,7 @@ final class CacheMemory {
     }
 
     /** Bytes of the codes, window and sinks of a sequence. */
-    static long bytesNeeded(AttentionShape shape, CacheOptions options, PairFormat pairs, int tokens) {
+    static long bytesNeeded(AttentionShape shape, CacheOptions options, int mostLatents, int tokens) {
         long blocks = tokens / CodeBlockLayout.TOKENS;
         long codes = 0;
         for (int layer = 0; layer < shape.layers(); layer++) {
@@ -52,7 +51,14 @@ final class CacheMemory {
                 int budget = options.stored().of(layer, kind);
                 codes += budget == Budgets.DENSE
                         ? (long) tokens * shape.kvHeads() * shape.dHead() * Short.BYTES
-                        : blocks * new CodeBlockLayout(site, shape.kvHeads(), shape.dHead(), budget, pairs).byteSize();
+                        : blocks
+                                * new CodeBlockLayout(
+                                                site,
+                                                shape.kvHeads(),
+                                                shape.dHead(),
+                                                budget,
+                                                options.pairs(mostLatents, layer, kind))
+                                        .byteSize();
             }
         }
         return codes + denseBytes(shape, options, tokens);

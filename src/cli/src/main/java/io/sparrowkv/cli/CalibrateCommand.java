@@ -3,6 +3,7 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.attention.CacheProfile.Kept;
 import io.sparrowkv.codec.BlockCodec;
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.PairFormat;
@@ -77,8 +78,8 @@ final class CalibrateCommand implements Runnable {
             names = "--pairs",
             paramLabel = "LIST",
             split = ",",
-            description = "Budgets to choose from (default: 2,4,6,8,12,16,24,32).")
-    private List<Integer> pairs = List.of(2, 4, 6, 8, 12, 16, 24, 32);
+            description = "Budgets to choose from (default: 2,4,8,12,16,24).")
+    private List<Integer> pairs = List.of(2, 4, 8, 12, 16, 24);
 
     @Option(
             names = "--refine",
@@ -96,9 +97,11 @@ final class CalibrateCommand implements Runnable {
 
     @Option(
             names = "--residual",
-            paramLabel = "BITS",
-            description = "Bits of each number of what the pairs leave of a vector (default: 0, nothing of it).")
-    private int residualBits;
+            paramLabel = "LIST",
+            split = ",",
+            description = "Bits of each number of what the pairs leave of a vector to choose from, 0 for nothing of it"
+                    + " (default: 0,1; 0 with coefficients of fp16).")
+    private List<Integer> residualBits = List.of();
 
     @Mixin
     private DenseTokensArguments denseTokens;
@@ -125,6 +128,7 @@ final class CalibrateCommand implements Runnable {
         }
         List<Integer> budgets = new ArrayList<>(new TreeSet<>(pairs));
         Check.range("--pairs", budgets.getFirst(), 1, Integer.MAX_VALUE);
+        List<Kept> kept = choices(budgets);
         OutputPaths.requireWritable(out);
         Libtorch.useThreads(dictionaries.threads());
         try (CausalLm lm = CausalLm.load(model.folder());
@@ -134,20 +138,30 @@ final class CalibrateCommand implements Runnable {
             CacheOptions options = denseTokens
                     .options(dictionaries.threads())
                     .withRefinement(refinement)
-                    .withCoefficients(coefficients)
-                    .withResidualBits(residualBits);
+                    .withCoefficients(coefficients);
             options.withBudgets(Budgets.of(budgets.getLast(), budgets.getLast()))
+                    .withResidualBits(kept.getLast().residualBits())
                     .validate(lm.config().attentionShape(), caches.dictionaries());
-            List<SiteSensitivity> sites =
-                    sensitivities(lm, caches, options, budgets, Arrays.copyOf(ids, tokens), length);
+            List<SiteSensitivity> sites = sensitivities(lm, caches, options, kept, Arrays.copyOf(ids, tokens), length);
             plan(lm, caches, options, sites, Arrays.copyOfRange(ids, tokens, 2 * tokens), length);
         }
     }
 
+    /** What is tried at each site: fewest bits of residuals first, then fewest pairs. */
+    private List<Kept> choices(List<Integer> budgets) {
+        List<Integer> usual = coefficients.scaled() ? List.of(0, 1) : List.of(0);
+        TreeSet<Integer> bits = new TreeSet<>(residualBits.isEmpty() ? usual : residualBits);
+        Check.range("--residual", bits.getFirst(), 0, PairFormat.MOST_RESIDUAL_BITS);
+        Check.range("--residual", bits.getLast(), 0, PairFormat.MOST_RESIDUAL_BITS);
+        return bits.stream()
+                .flatMap(residual -> budgets.stream().map(budget -> new Kept(budget, residual)))
+                .toList();
+    }
+
     private List<SiteSensitivity> sensitivities(
-            CausalLm lm, SparseCaches caches, CacheOptions options, List<Integer> budgets, int[] ids, int length) {
+            CausalLm lm, SparseCaches caches, CacheOptions options, List<Kept> kept, int[] ids, int length) {
         Path file = OutputPaths.beside(out, ".measured.json");
-        SensitivityFile measured = SensitivityFile.read(file, identity(lm, caches, options, budgets, ids, length));
+        SensitivityFile measured = SensitivityFile.read(file, identity(lm, caches, options, kept, ids, length));
         List<SiteSensitivity> sites = new ArrayList<>(measured.sites());
         int kinds = VectorKind.values().length;
         int count = lm.config().layers() * kinds;
@@ -163,7 +177,7 @@ final class CalibrateCommand implements Runnable {
                         lm,
                         caches,
                         options,
-                        budgets,
+                        kept,
                         ids,
                         length,
                         site,
@@ -178,25 +192,32 @@ final class CalibrateCommand implements Runnable {
             CausalLm lm,
             SparseCaches caches,
             CacheOptions options,
-            List<Integer> budgets,
+            List<Kept> kept,
             int[] ids,
             int length,
             Site site,
             IntConsumer progress) {
         Budgets dense = Budgets.of(Budgets.DENSE, Budgets.DENSE);
-        List<CacheUnderTest> alone = budgets.stream()
-                .map(k -> caches.underTest(options.withBudgets(dense.with(site.layer(), site.kind(), k))))
+        List<CacheUnderTest> alone = kept.stream()
+                .map(choice ->
+                        caches.underTest(options.withBudgets(dense.with(site.layer(), site.kind(), choice.pairs()))
+                                .withResidualBits(choice.residualBits())))
                 .toList();
         List<PerplexityEvaluation.Result> results =
                 new PerplexityEvaluation(lm, alone, length, EvalPplCommand.DEFAULT_CHUNK).run(ids, progress);
         List<Point> points = new ArrayList<>();
-        for (int i = 0; i < budgets.size(); i++) {
-            int kvHeads = lm.config().kvHeads();
+        for (int i = 0; i < kept.size(); i++) {
+            Kept choice = kept.get(i);
             CodeBlockLayout layout = new CodeBlockLayout(
-                    site, kvHeads, lm.config().dHead(), budgets.get(i), options.pairs(caches.dictionaries()));
+                    site,
+                    lm.config().kvHeads(),
+                    lm.config().dHead(),
+                    choice.pairs(),
+                    options.withResidualBits(choice.residualBits())
+                            .pairs(CacheOptions.mostLatents(caches.dictionaries()), site.layer(), site.kind()));
             double bytes = (double) layout.byteSize() / layout.rows();
-            points.add(
-                    new Point(budgets.get(i), bytes, results.get(i).comparison().meanKl()));
+            double kl = results.get(i).comparison().meanKl();
+            points.add(new Point(choice.pairs(), choice.residualBits(), bytes, kl));
         }
         return new SiteSensitivity(site.layer(), site.kind(), points);
     }
@@ -243,18 +264,18 @@ final class CalibrateCommand implements Runnable {
     }
 
     private CacheProfile profile(CausalLm lm, SparseCaches caches, List<SiteSensitivity> sites, BudgetPlan plan) {
-        List<Integer> keys = new ArrayList<>();
-        List<Integer> values = new ArrayList<>();
+        List<Kept> keys = new ArrayList<>();
+        List<Kept> values = new ArrayList<>();
         for (int i = 0; i < sites.size(); i++) {
+            Point choice = plan.choices().get(i);
             (sites.get(i).kind() == VectorKind.KEY ? keys : values)
-                    .add(plan.choices().get(i).pairs());
+                    .add(new Kept(choice.pairs(), choice.residualBits()));
         }
         return new CacheProfile(
                 lm.fingerprint(),
                 caches.dictionaries().fingerprint(),
                 refinement,
                 coefficients,
-                residualBits,
                 plan.bytes() / lm.config().layers(),
                 keys,
                 values);
@@ -262,13 +283,13 @@ final class CalibrateCommand implements Runnable {
 
     /** All that a measurement depends on. */
     private Map<String, String> identity(
-            CausalLm lm, SparseCaches caches, CacheOptions options, List<Integer> budgets, int[] ids, int length) {
+            CausalLm lm, SparseCaches caches, CacheOptions options, List<Kept> kept, int[] ids, int length) {
         Map<String, String> identity = new LinkedHashMap<>();
         identity.put("model", lm.fingerprint());
         identity.put("dictionaries", caches.dictionaries().fingerprint());
-        PairFormat format = PairFormat.of(coefficients, residualBits, CacheOptions.mostLatents(caches.dictionaries()));
+        PairFormat format = PairFormat.of(coefficients, 0, CacheOptions.mostLatents(caches.dictionaries()));
         identity.put("codec", new BlockCodec(format, refinement).label());
-        identity.put("pairs", budgets.toString());
+        identity.put("kept", kept.toString());
         identity.put("text", ModelVectorSource.fingerprint(ids, length));
         identity.put("window", Integer.toString(options.window()));
         identity.put("sinks", Integer.toString(options.sinks()));

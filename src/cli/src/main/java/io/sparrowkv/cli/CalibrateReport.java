@@ -54,7 +54,8 @@ record CalibrateReport(
         out.printf(
                 "%s on %s: %s tokens, refinement %s, window %d, sinks %d%n",
                 model, text, Quantities.count(tokens), options.refinement().label(), options.window(), options.sinks());
-        out.printf("mean KL divergence when one site alone is coded, in millinats, by pairs:%n%n");
+        out.printf(
+                "mean KL divergence when one site alone is coded, in millinats, by pairs (and bits of the residual):%n%n");
         sensitivities().print(out);
         out.printf("%nall sites coded, on %s tokens that follow:%n%n", Quantities.count(tokens));
         TextTable table = TextTable.columns(
@@ -71,7 +72,7 @@ record CalibrateReport(
         String[] titles = Stream.concat(
                         Stream.of("site"),
                         Stream.concat(
-                                points.stream().map(point -> Integer.toString(point.pairs())),
+                                points.stream().map(point -> text(point.pairs(), point.residualBits())),
                                 Stream.of("elbow", "chosen")))
                 .toArray(String[]::new);
         TextTable table = TextTable.columns(titles);
@@ -87,17 +88,27 @@ record CalibrateReport(
         return table;
     }
 
-    private int chosen(SiteSensitivity site) {
+    private String chosen(SiteSensitivity site) {
         CacheProfile profile = calibrated.profile();
-        return switch (site.kind()) {
-            case KEY -> profile.keys().get(site.layer());
-            case VALUE -> profile.values().get(site.layer());
-        };
+        return text(
+                switch (site.kind()) {
+                    case KEY -> profile.keys().get(site.layer());
+                    case VALUE -> profile.values().get(site.layer());
+                });
     }
 
     private static String budgets(Checked checked) {
-        return checked.profile().keys().getFirst() + "/"
-                + checked.profile().values().getFirst();
+        return text(checked.profile().keys().getFirst()) + "/"
+                + text(checked.profile().values().getFirst());
+    }
+
+    private static String text(CacheProfile.Kept kept) {
+        return text(kept.pairs(), kept.residualBits());
+    }
+
+    /** Pairs, and bits of the residual if it is kept: {@code 8+1}. */
+    private static String text(int pairs, int residualBits) {
+        return residualBits == 0 ? Integer.toString(pairs) : pairs + "+" + residualBits;
     }
 
     private static void row(TextTable table, String name, Checked checked) {

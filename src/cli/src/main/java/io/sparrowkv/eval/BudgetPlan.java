@@ -60,7 +60,7 @@ public record BudgetPlan(List<Point> choices) {
     }
 
     /**
-     * The best plan that has one budget for all keys and one for all values.
+     * The best plan that keeps the same of all keys, and the same of all values.
      *
      * @param sites with the same budgets measured for each
      * @return empty when not even the smallest budgets fit
@@ -74,8 +74,8 @@ public record BudgetPlan(List<Point> choices) {
                         .map(site -> at(
                                 site,
                                 switch (site.kind()) {
-                                    case KEY -> key.pairs();
-                                    case VALUE -> value.pairs();
+                                    case KEY -> key;
+                                    case VALUE -> value;
                                 }))
                         .toList());
                 if (plan.bytes() <= total + 1e-6 && (best == null || plan.kl() < best.kl())) {
@@ -100,11 +100,11 @@ public record BudgetPlan(List<Point> choices) {
         return (int) Math.ceil(point.bytes() * STEPS - 1e-6);
     }
 
-    private static Point at(SiteSensitivity site, int pairs) {
+    private static Point at(SiteSensitivity site, Point like) {
         return site.points().stream()
-                .filter(point -> point.pairs() == pairs)
+                .filter(point -> point.pairs() == like.pairs() && point.residualBits() == like.residualBits())
                 .findFirst()
-                .orElseThrow(() -> new IllegalArgumentException(
-                        "%s of layer %d: not measured at %d pairs".formatted(site.kind(), site.layer(), pairs)));
+                .orElseThrow(() -> new IllegalArgumentException("%s of layer %d: not measured as others are, at %s"
+                        .formatted(site.kind(), site.layer(), like)));
     }
 }

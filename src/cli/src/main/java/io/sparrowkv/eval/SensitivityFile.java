@@ -1,5 +1,6 @@
 package io.sparrowkv.eval;
 
+import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.eval.SiteSensitivity.Point;
 import io.sparrowkv.io.AtomicFile;
 import io.sparrowkv.io.InvalidInputException;
@@ -52,6 +53,7 @@ public record SensitivityFile(Map<String, String> identity, List<SiteSensitivity
             for (JsonFields point : site.objects("points")) {
                 points.add(new Point(
                         point.positive("pairs", MOST_PAIRS),
+                        point.integer("residualBits", 0, PairFormat.MOST_RESIDUAL_BITS),
                         point.positiveNumber("bytes"),
                         point.positiveNumber("kl")));
             }

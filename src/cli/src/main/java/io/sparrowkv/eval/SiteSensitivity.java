@@ -8,22 +8,23 @@ import java.util.List;
  *
  * @param layer the decoder layer
  * @param kind its keys or its values
- * @param points ascending in pairs
+ * @param points ascending in bits of residuals, and then in pairs
  */
 public record SiteSensitivity(int layer, VectorKind kind, List<Point> points) {
     /**
      * One budget.
      *
      * @param pairs of a code
+     * @param residualBits bits of each number of what the pairs leave
      * @param bytes of a code
      * @param kl mean divergence of the predictions from the dense cache's, in nats
      */
-    public record Point(int pairs, double bytes, double kl) {}
+    public record Point(int pairs, int residualBits, double bytes, double kl) {}
 
     public SiteSensitivity {
         points = List.copyOf(points);
         for (int i = 0; i < points.size(); i++) {
-            if (i > 0 && points.get(i).pairs() <= points.get(i - 1).pairs()) {
+            if (i > 0 && !ascending(points.get(i - 1), points.get(i))) {
                 throw new IllegalArgumentException("points of %s %d: %s".formatted(kind, layer, points));
             }
         }
@@ -32,14 +33,21 @@ public record SiteSensitivity(int layer, VectorKind kind, List<Point> points) {
         }
     }
 
+    private static boolean ascending(Point a, Point b) {
+        return a.residualBits() < b.residualBits() || a.residualBits() == b.residualBits() && a.pairs() < b.pairs();
+    }
+
     /**
-     * The semantic elbow: the budget where more pairs begin to give little. It is the knee of the divergence over the pairs, the point
+     * The semantic elbow: the budget where more pairs begin to give little, with the fewest bits of residuals. It is the knee of the divergence over the pairs, the point
      * that lies farthest below the straight line between the first and the last (Satopää et al., 2011, "Finding a Kneedle in a
      * Haystack").
      */
     public int elbow() {
-        Point first = points.getFirst();
-        Point last = points.getLast();
+        List<Point> plain = points.stream()
+                .filter(point -> point.residualBits() == points.getFirst().residualBits())
+                .toList();
+        Point first = plain.getFirst();
+        Point last = plain.getLast();
         double width = last.pairs() - first.pairs();
         double height = first.kl() - last.kl();
         if (!(width > 0) || !(height > 0)) {
@@ -47,7 +55,7 @@ public record SiteSensitivity(int layer, VectorKind kind, List<Point> points) {
         }
         Point elbow = first;
         double farthest = 0;
-        for (Point point : points) {
+        for (Point point : plain) {
             double right = (point.pairs() - first.pairs()) / width;
             double down = (first.kl() - point.kl()) / height;
             if (down - right > farthest) {

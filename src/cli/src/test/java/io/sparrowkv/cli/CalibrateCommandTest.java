@@ -92,8 +92,8 @@ class CalibrateCommandTest {
     void aProfileBesideBudgetsAndOneOfAnotherModelAreRefused() throws Exception {
         Path profile = folder.resolve("profile.json");
         Files.writeString(profile, """
-                {"format_version": 1, "model_fingerprint": "00", "dictionaries_fingerprint": "11", "refine": "none", "coefficients": "4",
-                 "residual_bits": 0,                 "bytes": 16, "layers": [{"key": 2, "value": 2}]}
+                {"format_version": 2, "model_fingerprint": "00", "dictionaries_fingerprint": "11", "refine": "none", "coefficients": "4",
+                 "bytes": 16, "layers": [{"key": 2, "key_residual_bits": 0, "value": 2, "value_residual_bits": 0}]}
                 """);
         Run both = ppl("--profile", profile.toString(), "--budget-key", "4");
         assertThat(both.code()).isEqualTo(ExitCode.BAD_INPUT);

@@ -35,8 +35,11 @@ class BudgetPlanTest {
         List<SiteSensitivity> sites = new ArrayList<>();
         for (int layer = 0; layer < 5; layer++) {
             List<Point> points = new ArrayList<>();
-            for (int pairs = 1; pairs <= 4; pairs++) {
-                points.add(new Point(pairs, 4 * pairs + random.nextInt(8) / 8.0, random.nextDouble()));
+            for (int bits = 0; bits <= 1; bits++) {
+                for (int pairs = 1; pairs <= 3; pairs++) {
+                    double bytes = 4 * pairs + 5 * bits + random.nextInt(8) / 8.0;
+                    points.add(new Point(pairs, bits, bytes, random.nextDouble()));
+                }
             }
             sites.add(new SiteSensitivity(layer, VectorKind.KEY, points));
         }
@@ -57,9 +60,13 @@ class BudgetPlanTest {
         List<SiteSensitivity> sites = new ArrayList<>();
         for (int layer = 0; layer < 3; layer++) {
             sites.add(new SiteSensitivity(
-                    layer, VectorKind.KEY, List.of(new Point(1, 2, 1), new Point(2, 4, 0.9), new Point(4, 8, 0.1))));
+                    layer,
+                    VectorKind.KEY,
+                    List.of(new Point(1, 0, 2, 1), new Point(2, 0, 4, 0.9), new Point(4, 0, 8, 0.1))));
             sites.add(new SiteSensitivity(
-                    layer, VectorKind.VALUE, List.of(new Point(1, 2, 1), new Point(2, 4, 0.9), new Point(4, 8, 0.8))));
+                    layer,
+                    VectorKind.VALUE,
+                    List.of(new Point(1, 0, 2, 1), new Point(2, 0, 4, 0.9), new Point(4, 0, 8, 0.8))));
         }
         BudgetPlan plan = BudgetPlan.bestUniform(sites, 30).orElseThrow();
         assertThat(plan.choices()).extracting(Point::pairs).containsExactly(4, 1, 4, 1, 4, 1);
@@ -71,10 +78,16 @@ class BudgetPlanTest {
         SiteSensitivity knee = new SiteSensitivity(
                 0,
                 VectorKind.KEY,
-                List.of(new Point(2, 8, 1), new Point(4, 16, 0.3), new Point(8, 32, 0.2), new Point(32, 128, 0.1)));
+                List.of(
+                        new Point(2, 0, 8, 1),
+                        new Point(4, 0, 16, 0.3),
+                        new Point(8, 0, 32, 0.2),
+                        new Point(32, 0, 128, 0.1)));
         assertThat(knee.elbow()).isEqualTo(4);
         SiteSensitivity straight = new SiteSensitivity(
-                0, VectorKind.KEY, List.of(new Point(2, 8, 0.1), new Point(4, 16, 0.1), new Point(8, 32, 0.1)));
+                0,
+                VectorKind.KEY,
+                List.of(new Point(2, 0, 8, 0.1), new Point(4, 0, 16, 0.1), new Point(8, 0, 32, 0.1)));
         assertThat(straight.elbow()).isEqualTo(2);
     }
 }

@@ -10,8 +10,10 @@ import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.chronicle.StoreProfile;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
@@ -25,7 +27,7 @@ import java.util.stream.IntStream;
  * @param queue batches that may wait for the encoder before {@link SparseCache#attend} waits
  * @param refinement what is done to the encoder's codes before they are kept
  * @param coefficients what their coefficients are kept as
- * @param residualBits bits of each number of what the pairs leave of a vector, 0 to keep nothing of it
+ * @param residualBits bits of each number of what the pairs leave of a vector, by site as budgets are; 0 keeps nothing of it
  */
 public record CacheOptions(
         int window,
@@ -36,7 +38,7 @@ public record CacheOptions(
         int queue,
         Refinement refinement,
         Coefficients coefficients,
-        int residualBits) {
+        Budgets residualBits) {
     /** Newest tokens kept dense, unless said otherwise. */
     public static final int DEFAULT_WINDOW = 128;
 
@@ -59,7 +61,7 @@ public record CacheOptions(
                 DEFAULT_QUEUE,
                 Refinement.NONE,
                 Coefficients.FP16,
-                0);
+                Budgets.of(0, 0));
     }
 
     /**
@@ -106,13 +108,22 @@ public record CacheOptions(
         return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
-    public CacheOptions withResidualBits(int residualBits) {
+    /** Keeps as many bits of each number of the residuals at all sites. */
+    public CacheOptions withResidualBits(int bits) {
+        return withResidualBits(Budgets.of(bits, bits));
+    }
+
+    public CacheOptions withResidualBits(Budgets residualBits) {
         return new CacheOptions(window, sinks, read, stored, threads, queue, refinement, coefficients, residualBits);
     }
 
-    /** What the pairs of codes over these dictionaries take: the same for all sites, so that an index names any atom of the largest. */
-    public PairFormat pairs(DictionarySet dictionaries) {
-        return PairFormat.of(coefficients, residualBits, mostLatents(dictionaries));
+    /**
+     * What the codes of a site take.
+     *
+     * @param mostLatents atoms of the largest dictionary, any of which an index names at all sites
+     */
+    public PairFormat pairs(int mostLatents, int layer, VectorKind kind) {
+        return PairFormat.of(coefficients, residualBits.of(layer, kind), mostLatents);
     }
 
     /** Atoms of the largest dictionary. */
@@ -130,17 +141,18 @@ public record CacheOptions(
      */
     public void validate(AttentionShape shape, DictionarySet dictionaries) {
         validate();
-        PairFormat format = pairs(dictionaries);
-        if (format.residualBits() > 0 && shape.dHead() % Byte.SIZE != 0) {
-            throw new InvalidInputException("--residual %d: residuals pack eight numbers at a time; d_head is %d"
-                    .formatted(residualBits, shape.dHead()));
-        }
-        for (Budgets budgets : List.of(read, stored)) {
+        for (Budgets budgets : List.of(read, stored, residualBits)) {
             requireLayers(shape, budgets.keyByLayer());
             requireLayers(shape, budgets.valueByLayer());
         }
         for (int layer = 0; layer < shape.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
+                PairFormat format = pairs(mostLatents(dictionaries), layer, kind);
+                if (format.residualBits() > 0 && shape.dHead() % Byte.SIZE != 0) {
+                    throw new InvalidInputException(
+                            "--residual %d: residuals pack eight numbers at a time; d_head is %d"
+                                    .formatted(format.residualBits(), shape.dHead()));
+                }
                 int latents = smallestDictionary(shape, dictionaries, layer, kind);
                 String place = " of layer " + layer;
                 int least = read.of(layer, kind);
@@ -168,11 +180,11 @@ public record CacheOptions(
                 .mapToInt(Dictionary::latents)
                 .min()
                 .orElseThrow();
-        return storeProfile(shape, model, dictionaries.fingerprint(), latents, pairs(dictionaries));
+        return storeProfile(shape, model, dictionaries.fingerprint(), latents, mostLatents(dictionaries));
     }
 
-    /** The profile with dictionaries that are known by their fingerprint, the atoms of the smallest, and the pairs of codes over them. */
-    StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents, PairFormat pairs) {
+    /** The profile with dictionaries that are known by their fingerprint and the atoms of the smallest and the largest. */
+    StoreProfile storeProfile(AttentionShape shape, String model, String dictionaries, int latents, int mostLatents) {
         for (VectorKind kind : VectorKind.values()) {
             int dense = byLayer(shape, stored, kind).indexOf(Budgets.DENSE);
             if (dense >= 0) {
@@ -181,6 +193,11 @@ public record CacheOptions(
                                 .formatted(kind.label(), dense));
             }
         }
+        List<Integer> keyBits = byLayer(shape, residualBits, VectorKind.KEY);
+        List<Integer> valueBits = byLayer(shape, residualBits, VectorKind.VALUE);
+        Set<Integer> bits = new HashSet<>(keyBits);
+        bits.addAll(valueBits);
+        PairFormat pairs = PairFormat.of(coefficients, bits.size() == 1 ? keyBits.getFirst() : 0, mostLatents);
         return new StoreProfile(
                 new BlockCodec(pairs, refinement).label(),
                 model,
@@ -194,7 +211,9 @@ public record CacheOptions(
                 byLayer(shape, stored, VectorKind.KEY),
                 byLayer(shape, stored, VectorKind.VALUE),
                 byLayer(shape, read, VectorKind.KEY),
-                byLayer(shape, read, VectorKind.VALUE));
+                byLayer(shape, read, VectorKind.VALUE),
+                keyBits,
+                valueBits);
     }
 
     private static List<Integer> byLayer(AttentionShape shape, Budgets budgets, VectorKind kind) {

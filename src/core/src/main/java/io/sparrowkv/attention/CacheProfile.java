@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.ToIntFunction;
 import tools.jackson.databind.json.JsonMapper;
 import tools.jackson.databind.node.ArrayNode;
 import tools.jackson.databind.node.ObjectNode;
@@ -22,14 +23,13 @@ import tools.jackson.databind.node.ObjectNode;
  *
  * <pre>
  * {
- *   "format_version": 1,
+ *   "format_version": 2,
  *   "model_fingerprint": "…",
  *   "dictionaries_fingerprint": "…",
  *   "refine": "pursuit:64",
  *   "coefficients": "4",
- *   "residual_bits": 0,
  *   "bytes": 67.3,
- *   "layers": [{"key": 16, "value": 12}, …]
+ *   "layers": [{"key": 16, "key_residual_bits": 1, "value": 12, "value_residual_bits": 0}, …]
  * }
  * </pre>
  *
@@ -37,23 +37,30 @@ import tools.jackson.databind.node.ObjectNode;
  * @param dictionaries fingerprint of its dictionaries
  * @param refinement what is done to codes before they are kept
  * @param coefficients what their coefficients are kept as
- * @param residualBits bits of each number of what the pairs leave of a vector
  * @param bytes coded bytes of a token and KV head, keys and values, mean of the layers
- * @param keys pairs of a key's code, by layer; {@link Budgets#DENSE} keeps keys as fp16
- * @param values pairs of a value's code, by layer
+ * @param keys what is kept of a key, by layer
+ * @param values what is kept of a value, by layer
  */
 public record CacheProfile(
         String model,
         String dictionaries,
         Refinement refinement,
         Coefficients coefficients,
-        int residualBits,
         double bytes,
-        List<Integer> keys,
-        List<Integer> values) {
-    private static final int VERSION = 1;
+        List<Kept> keys,
+        List<Kept> values) {
+    private static final int VERSION = 2;
+    private static final String RESIDUAL_BITS = "_residual_bits";
     private static final int MOST_PAIRS = 1 << Short.SIZE;
     private static final JsonMapper JSON = JsonMapper.shared();
+
+    /**
+     * What is kept of a site's vectors.
+     *
+     * @param pairs of a code; {@link Budgets#DENSE} keeps vectors as fp16
+     * @param residualBits bits of each number of what the pairs leave
+     */
+    public record Kept(int pairs, int residualBits) {}
 
     public CacheProfile {
         keys = List.copyOf(keys);
@@ -71,11 +78,11 @@ public record CacheProfile(
     public static CacheProfile read(Path file) {
         JsonFields fields = JsonFields.read(file);
         fields.integer("format_version", VERSION, VERSION);
-        List<Integer> keys = new ArrayList<>();
-        List<Integer> values = new ArrayList<>();
+        List<Kept> keys = new ArrayList<>();
+        List<Kept> values = new ArrayList<>();
         for (JsonFields layer : fields.objects("layers")) {
-            keys.add(layer.integer("key", Budgets.DENSE, MOST_PAIRS));
-            values.add(layer.integer("value", Budgets.DENSE, MOST_PAIRS));
+            keys.add(kept(layer, VectorKind.KEY));
+            values.add(kept(layer, VectorKind.VALUE));
         }
         if (keys.isEmpty()) {
             throw fields.missing("layers");
@@ -85,10 +92,15 @@ public record CacheProfile(
                 fields.string("dictionaries_fingerprint"),
                 parsed(fields, "refine", Refinement::parse),
                 parsed(fields, "coefficients", Coefficients::parse),
-                fields.integer("residual_bits", 0, PairFormat.MOST_RESIDUAL_BITS),
                 fields.positiveNumber("bytes"),
                 keys,
                 values);
+    }
+
+    private static Kept kept(JsonFields layer, VectorKind kind) {
+        return new Kept(
+                layer.integer(kind.label(), Budgets.DENSE, MOST_PAIRS),
+                layer.integer(kind.label() + RESIDUAL_BITS, 0, PairFormat.MOST_RESIDUAL_BITS));
     }
 
     private static <T> T parsed(JsonFields fields, String field, Function<String, T> parse) {
@@ -112,22 +124,36 @@ public record CacheProfile(
         root.put("dictionaries_fingerprint", dictionaries);
         root.put("refine", refinement.label());
         root.put("coefficients", coefficients.label());
-        root.put("residual_bits", residualBits);
         root.put("bytes", bytes);
         ArrayNode layers = root.putArray("layers");
         for (int layer = 0; layer < keys.size(); layer++) {
-            layers.addObject().put("key", keys.get(layer)).put("value", values.get(layer));
+            ObjectNode fields = layers.addObject();
+            put(fields, VectorKind.KEY, keys.get(layer));
+            put(fields, VectorKind.VALUE, values.get(layer));
         }
         String text = JSON.writerWithDefaultPrettyPrinter().writeValueAsString(root) + "\n";
         AtomicFile.write(file, text.getBytes(StandardCharsets.UTF_8));
     }
 
+    private static void put(ObjectNode layer, VectorKind kind, Kept kept) {
+        layer.put(kind.label(), kept.pairs()).put(kind.label() + RESIDUAL_BITS, kept.residualBits());
+    }
+
     /** The budgets of all layers. */
     public Budgets budgets() {
-        Budgets budgets = Budgets.of(keys.getFirst(), values.getFirst());
+        return byLayer(Kept::pairs);
+    }
+
+    /** The bits of residuals of all layers. */
+    public Budgets residualBits() {
+        return byLayer(Kept::residualBits);
+    }
+
+    private Budgets byLayer(ToIntFunction<Kept> part) {
+        Budgets budgets = Budgets.of(part.applyAsInt(keys.getFirst()), part.applyAsInt(values.getFirst()));
         for (int layer = 1; layer < keys.size(); layer++) {
-            budgets = budgets.with(layer, VectorKind.KEY, keys.get(layer))
-                    .with(layer, VectorKind.VALUE, values.get(layer));
+            budgets = budgets.with(layer, VectorKind.KEY, part.applyAsInt(keys.get(layer)))
+                    .with(layer, VectorKind.VALUE, part.applyAsInt(values.get(layer)));
         }
         return budgets;
     }
@@ -137,7 +163,7 @@ public record CacheProfile(
         return options.withBudgets(budgets())
                 .withRefinement(refinement)
                 .withCoefficients(coefficients)
-                .withResidualBits(residualBits);
+                .withResidualBits(residualBits());
     }
 
     /**

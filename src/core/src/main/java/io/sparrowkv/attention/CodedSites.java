@@ -2,7 +2,6 @@ package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.Float16Codec;
-import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.Site;
@@ -22,7 +21,7 @@ final class CodedSites implements KvSites {
     private final CacheOptions options;
     private final long sequence;
     private final int largestBudget;
-    private final PairFormat pairs;
+    private final int mostLatents;
     private MemorySegment scratch = MemorySegment.NULL;
     private Optional<ResidualWriter> residuals = Optional.empty();
 
@@ -33,7 +32,7 @@ final class CodedSites implements KvSites {
         this.store = store;
         this.options = options;
         sequence = store.openSequence();
-        pairs = options.pairs(dictionaries);
+        mostLatents = CacheOptions.mostLatents(dictionaries);
         int largest = IntStream.range(0, shape.layers())
                 .flatMap(layer -> IntStream.of(
                         options.stored().of(layer, VectorKind.KEY),
@@ -57,26 +56,41 @@ final class CodedSites implements KvSites {
         MemorySegment open =
                 options.window() == 0 ? block(layout, arena) : scratch(arena).asSlice(0, layout.byteSize());
         return new CodedSite(
-                layout, shared ? List.of(byHead.getFirst()) : byHead, store, sequence, open, residuals(arena));
+                layout,
+                shared ? List.of(byHead.getFirst()) : byHead,
+                store,
+                sequence,
+                open,
+                layout.keepsResidual() ? Optional.of(residuals(arena)) : Optional.empty());
     }
 
-    private Optional<ResidualWriter> residuals(Arena arena) {
-        if (residuals.isEmpty() && pairs.residualBits() > 0) {
+    private ResidualWriter residuals(Arena arena) {
+        if (residuals.isEmpty()) {
             residuals = Optional.of(new ResidualWriter(arena, shape.dHead(), largestBudget));
         }
-        return residuals;
+        return residuals.get();
     }
 
     /** Sites that only ever take whole blocks fill the same scratch block, one after the other. */
     private MemorySegment scratch(Arena arena) {
         if (scratch.byteSize() == 0) {
-            scratch = block(layout(0, VectorKind.KEY, largestBudget), arena);
+            long largest = 0;
+            for (int layer = 0; layer < shape.layers(); layer++) {
+                for (VectorKind kind : VectorKind.values()) {
+                    int budget = options.stored().of(layer, kind);
+                    if (budget != Budgets.DENSE) {
+                        largest = Math.max(largest, layout(layer, kind, budget).byteSize());
+                    }
+                }
+            }
+            scratch = arena.allocate(largest, CodeBlockLayout.ALIGNMENT);
         }
         return scratch;
     }
 
     private CodeBlockLayout layout(int layer, VectorKind kind, int budget) {
-        return new CodeBlockLayout(Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget, pairs);
+        return new CodeBlockLayout(
+                Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget, options.pairs(mostLatents, layer, kind));
     }
 
     private static MemorySegment block(CodeBlockLayout layout, Arena arena) {
@@ -90,7 +104,7 @@ final class CodedSites implements KvSites {
 
     @Override
     public int mostLatents() {
-        return CacheOptions.mostLatents(dictionaries);
+        return mostLatents;
     }
 
     @Override

@@ -177,8 +177,9 @@ public final class DecodedAttention {
                 List<ScalarPursuit.Code> codes = codes(dictionary, rows, tokens, stored);
                 for (int t = 0; t < tokens; t++) {
                     double[] vector = decode(dictionary, codes.get(t), read);
-                    if (options.residualBits() > 0 && read == stored) {
-                        addResidual(rows, t, vector);
+                    int bits = options.residualBits().of(layer, kind);
+                    if (bits > 0 && read == stored) {
+                        addResidual(rows, t, vector, bits);
                     }
                     if (turns) {
                         turn(vector, t, 1);
@@ -191,12 +192,12 @@ public final class DecodedAttention {
     }
 
     /** Adds what a quantizer keeps of a vector less what its code stands for. */
-    private void addResidual(MemorySegment rows, int row, double[] decoded) {
+    private void addResidual(MemorySegment rows, int row, double[] decoded, int bits) {
         float[] residual = new float[decoded.length];
         for (int d = 0; d < residual.length; d++) {
             residual[d] = (float) (rows.getAtIndex(JAVA_FLOAT, (long) row * residual.length + d) - decoded[d]);
         }
-        double[] kept = roundTrip(new RotatedCodec(residual.length, options.residualBits()), residual);
+        double[] kept = roundTrip(new RotatedCodec(residual.length, bits), residual);
         for (int d = 0; d < residual.length; d++) {
             decoded[d] += kept[d];
         }

@@ -1,7 +1,6 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.codec.TransformCodec;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
@@ -20,6 +19,8 @@ import io.sparrowkv.stream.KvStream;
 import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -110,8 +111,18 @@ public final class SparseCache implements AutoCloseable {
      */
     public static SparseCache quantized(
             AttentionShape shape, RotaryEmbedding rotary, VectorCodec codec, CacheOptions options) {
+        return quantized(shape, rotary, Collections.nCopies(shape.layers(), codec), options);
+    }
+
+    /**
+     * As {@link #quantized(AttentionShape, RotaryEmbedding, VectorCodec, CacheOptions)}, each layer by a codec of its own.
+     *
+     * @param byLayer as many as there are layers
+     */
+    public static SparseCache quantized(
+            AttentionShape shape, RotaryEmbedding rotary, List<VectorCodec> byLayer, CacheOptions options) {
         return new SparseCache(
-                shape, rotary, options, new QuantizedSites(shape, codec, options), Optional.empty(), dictionary -> {
+                shape, rotary, options, new QuantizedSites(shape, byLayer, options), Optional.empty(), dictionary -> {
                     throw new IllegalStateException(dictionary.site() + ": a quantized cache has no dictionaries");
                 });
     }
@@ -179,9 +190,8 @@ public final class SparseCache implements AutoCloseable {
         if (stored != null || layers[0].length > 0) {
             throw new IllegalStateException("the cache is not empty");
         }
-        PairFormat pairs = PairFormat.of(options.coefficients(), options.residualBits(), mostLatents);
         if (!profile.equals(
-                options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents(), pairs))) {
+                options.storeProfile(shape, profile.model(), profile.dictionaries(), profile.latents(), mostLatents))) {
             throw new IllegalArgumentException("a store of " + profile + " for a cache of " + options);
         }
         stored = sequence;

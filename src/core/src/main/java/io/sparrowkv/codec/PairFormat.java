@@ -47,6 +47,11 @@ public record PairFormat(int indexBits, Coefficients coefficients, int residualB
                 coefficients.scaled() ? Math.max(LEAST_INDEX_BITS, bits) : Short.SIZE, coefficients, residualBits);
     }
 
+    /** The same pairs with other residuals. */
+    public PairFormat withResidualBits(int bits) {
+        return new PairFormat(indexBits, coefficients, bits);
+    }
+
     /**
      * Reads the form that {@link #label} writes.
      *

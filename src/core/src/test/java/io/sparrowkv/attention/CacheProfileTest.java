@@ -3,6 +3,7 @@ package io.sparrowkv.attention;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sparrowkv.attention.CacheProfile.Kept;
 import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
@@ -17,7 +18,13 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 class CacheProfileTest {
     private static final CacheProfile PROFILE = new CacheProfile(
-            "aa", "bb", Refinement.pursuit(64), Coefficients.BITS_6, 1, 67.25, List.of(16, 0, 8), List.of(12, 24, 1));
+            "aa",
+            "bb",
+            Refinement.pursuit(64),
+            Coefficients.BITS_6,
+            67.25,
+            List.of(new Kept(16, 1), new Kept(0, 0), new Kept(8, 0)),
+            List.of(new Kept(12, 0), new Kept(24, 2), new Kept(1, 0)));
 
     @TempDir
     private Path folder;
@@ -34,13 +41,12 @@ class CacheProfileTest {
         CacheOptions options = PROFILE.applyTo(CacheOptions.defaults());
         assertThat(options.refinement()).isEqualTo(Refinement.pursuit(64));
         assertThat(options.coefficients()).isEqualTo(Coefficients.BITS_6);
-        assertThat(options.residualBits()).isEqualTo(1);
         for (int layer = 0; layer < 3; layer++) {
-            for (Budgets budgets : List.of(options.read(), options.stored())) {
-                assertThat(budgets.of(layer, VectorKind.KEY))
-                        .isEqualTo(PROFILE.keys().get(layer));
-                assertThat(budgets.of(layer, VectorKind.VALUE))
-                        .isEqualTo(PROFILE.values().get(layer));
+            for (VectorKind kind : VectorKind.values()) {
+                Kept kept = (kind == VectorKind.KEY ? PROFILE.keys() : PROFILE.values()).get(layer);
+                assertThat(options.read().of(layer, kind)).isEqualTo(kept.pairs());
+                assertThat(options.stored().of(layer, kind)).isEqualTo(kept.pairs());
+                assertThat(options.residualBits().of(layer, kind)).isEqualTo(kept.residualBits());
             }
         }
     }
@@ -59,10 +65,11 @@ class CacheProfileTest {
 
     @ParameterizedTest
     @CsvSource({
-        "format_version\" : 1, format_version\" : 2, format_version is 2",
+        "format_version\" : 2, format_version\" : 1, format_version is 1",
         "pursuit:64, best, refine is \"best\"",
         "coefficients\" : \"6, coefficients\" : \"5, coefficients is \"5\"",
         "key\" : 16, key\" : -1, layers[0].key is -1",
+        "value_residual_bits\" : 2, value_residual_bits\" : 5, layers[1].value_residual_bits is 5",
         "\"bytes\" : 67.25, \"bytes\" : \"many\", bytes is \"many\"",
         "model_fingerprint, fingerprint, model_fingerprint is missing"
     })

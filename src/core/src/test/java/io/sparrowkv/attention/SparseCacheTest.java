@@ -277,6 +277,17 @@ class SparseCacheTest {
         scene.byHead().matchesOracle(70, 1);
     }
 
+    @ParameterizedTest
+    @CsvSource({"0, POST", "10, POST", "64, PRE"})
+    void residualsMayDifferBySite(int window, RopeStage rope) {
+        Budgets bits = Budgets.of(0, 1).with(0, VectorKind.KEY, 2).with(1, VectorKind.VALUE, 0);
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(3, 5).with(0, VectorKind.VALUE, 9))
+                .withCoefficients(Coefficients.BITS_4)
+                .withResidualBits(bits);
+        Scene.of(AttentionShape.of(2, 4, 2, 24), options, 250).rope(rope).matchesOracle(130, 1);
+    }
+
     @Test
     void aSmallerBudgetLeavesTheResidualOut() {
         CacheOptions options = options(10, 4)
@@ -334,6 +345,12 @@ class SparseCacheTest {
         assertRefused(shape, good.withSinks(-2), "--sinks", "-2");
         assertRefused(shape, good.withResidualBits(1), "residual", "1", "fp16", "4");
         assertRefused(shape, good.withCoefficients(Coefficients.BITS_4).withResidualBits(5), "residual", "5", "4");
+        assertRefused(
+                shape,
+                good.withCoefficients(Coefficients.BITS_4)
+                        .withResidualBits(Budgets.of(1, 1).with(7, VectorKind.KEY, 0)),
+                "layer",
+                "7");
         assertRefused(AttentionShape.of(3, 4, 2, 16), good, "layer.02.key");
         assertRefused(AttentionShape.of(2, 4, 2, 24), good, "16", "24");
     }
@@ -492,7 +509,15 @@ class SparseCacheTest {
 
     private static CacheOptions options(int window, int sinks) {
         return new CacheOptions(
-                window, sinks, Budgets.of(8, 16), Budgets.of(8, 16), 2, 2, Refinement.NONE, Coefficients.FP16, 0);
+                window,
+                sinks,
+                Budgets.of(8, 16),
+                Budgets.of(8, 16),
+                2,
+                2,
+                Refinement.NONE,
+                Coefficients.FP16,
+                Budgets.of(0, 0));
     }
 
     private static void assertRefused(AttentionShape shape, CacheOptions options, String... words) {

@@ -100,7 +100,7 @@ public final class StoreExport implements AutoCloseable {
      */
     public static Result write(ChronicleBlockStore store, Path file, Form form, Compression compression)
             throws IOException {
-        if (store.manifest().profile().layout(0, VectorKind.KEY).keepsResidual()) {
+        if (store.manifest().profile().keepsResiduals()) {
             throw new InvalidInputException(
                     "%s: keeps residuals, which the export format has no columns for; copy the folder of the store instead"
                             .formatted(store.folder()));

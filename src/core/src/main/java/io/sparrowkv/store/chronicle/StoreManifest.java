@@ -10,6 +10,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import tools.jackson.core.JacksonException;
+import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
 /**
@@ -23,7 +24,7 @@ import tools.jackson.databind.json.JsonMapper;
  */
 public record StoreManifest(int format, StoreProfile profile, long capacity, long prefixSlots, long denseSlots) {
     /** Version of the layout; a store of any other is refused. */
-    public static final int FORMAT = 1;
+    public static final int FORMAT = 2;
 
     /** The file's name. */
     public static final String NAME = "manifest.json";
@@ -117,12 +118,15 @@ public record StoreManifest(int format, StoreProfile profile, long capacity, lon
                     folder + ": is no store (no " + NAME + "); make one with 'sparrow store create'", e);
         }
         try {
-            StoreManifest manifest = JSON.readValue(content, StoreManifest.class);
-            if (manifest.format != FORMAT) {
+            JsonNode fields = JSON.readTree(content);
+            // Before the rest is read, since another version may have other fields.
+            int format = fields.path("format").asInt(FORMAT);
+            if (format != FORMAT) {
                 throw new InvalidInputException(
                         "%s: the store's format version is %d, this program's %d; make a new store"
-                                .formatted(file, manifest.format, FORMAT));
+                                .formatted(file, format, FORMAT));
             }
+            StoreManifest manifest = JSON.treeToValue(fields, StoreManifest.class);
             if (manifest.profile == null || !manifest.isSized()) {
                 throw new InvalidInputException(file + ": its sizes contradict each other; make a new store");
             }

@@ -9,15 +9,17 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * All that the codes of a token depend on, beside the tokens before it: two runs may share codes only where all of this is equal.
  * Windows and read budgets belong to it, since the vectors of a layer are computed from what the layers below it read.
  *
- * @param codec how vectors become the bytes of a block, as {@link BlockCodec} writes it
+ * @param codec how vectors become the bytes of a block, as {@link BlockCodec} writes it, without residuals where they differ by site
  * @param model fingerprint of the model
  * @param dictionaries fingerprint of the dictionaries
  * @param latents atoms of the smallest dictionary, which every index is below
@@ -30,6 +32,8 @@ import java.util.Map;
  * @param storedValue pairs kept of a value, by layer
  * @param readKey pairs read of a key, by layer
  * @param readValue pairs read of a value, by layer
+ * @param keyResidualBits bits of each number of a key's residual, by layer
+ * @param valueResidualBits bits of each number of a value's residual, by layer
  */
 public record StoreProfile(
         String codec,
@@ -44,7 +48,9 @@ public record StoreProfile(
         List<Integer> storedKey,
         List<Integer> storedValue,
         List<Integer> readKey,
-        List<Integer> readValue) {
+        List<Integer> readValue,
+        List<Integer> keyResidualBits,
+        List<Integer> valueResidualBits) {
 
     /** @throws InvalidInputException when a number or the codec cannot be, or there are more sinks than a store keeps */
     public StoreProfile {
@@ -52,6 +58,8 @@ public record StoreProfile(
         storedValue = List.copyOf(storedValue);
         readKey = List.copyOf(readKey);
         readValue = List.copyOf(readValue);
+        keyResidualBits = List.copyOf(keyResidualBits);
+        valueResidualBits = List.copyOf(valueResidualBits);
         if (sinks > CodeBlockLayout.TOKENS) {
             throw new InvalidInputException(
                     "--sinks is %d; a store keeps at most %d".formatted(sinks, CodeBlockLayout.TOKENS));
@@ -66,6 +74,10 @@ public record StoreProfile(
         for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
             sized &= budgets.size() == layers && budgets.stream().allMatch(budget -> budget > 0);
         }
+        for (List<Integer> bits : List.of(keyResidualBits, valueResidualBits)) {
+            sized &= bits.size() == layers;
+            bits.forEach(BlockCodec.parse(codec).pairs()::withResidualBits);
+        }
         if (!sized) {
             throw new InvalidInputException(
                     "a store of %d latents, %d layers, %d KV heads, d_head %d, window %d, sinks %d, budgets %s %s"
@@ -73,15 +85,60 @@ public record StoreProfile(
         }
     }
 
+    /** A profile of sites that all keep what the codec says of residuals. */
+    public StoreProfile(
+            String codec,
+            String model,
+            String dictionaries,
+            int latents,
+            int layers,
+            int kvHeads,
+            int dHead,
+            int window,
+            int sinks,
+            List<Integer> storedKey,
+            List<Integer> storedValue,
+            List<Integer> readKey,
+            List<Integer> readValue) {
+        this(
+                codec,
+                model,
+                dictionaries,
+                latents,
+                layers,
+                kvHeads,
+                dHead,
+                window,
+                sinks,
+                storedKey,
+                storedValue,
+                readKey,
+                readValue,
+                alike(codec, layers),
+                alike(codec, layers));
+    }
+
+    private static List<Integer> alike(String codec, int layers) {
+        return Collections.nCopies(
+                Math.max(0, layers), BlockCodec.parse(codec).pairs().residualBits());
+    }
+
+    /** Whether any site keeps residuals. */
+    boolean keepsResiduals() {
+        return Stream.concat(keyResidualBits.stream(), valueResidualBits.stream())
+                .anyMatch(bits -> bits > 0);
+    }
+
     /** The layout of the blocks of a layer's keys or values. */
     public CodeBlockLayout layout(int layer, VectorKind kind) {
         int budget = (kind == VectorKind.KEY ? storedKey : storedValue).get(layer);
+        int bits = (kind == VectorKind.KEY ? keyResidualBits : valueResidualBits).get(layer);
         return new CodeBlockLayout(
                 Site.of(layer, kind),
                 kvHeads,
                 dHead,
                 budget,
-                BlockCodec.parse(codec).pairs());
+                BlockCodec.parse(codec).pairs().withResidualBits(bits));
     }
 
     /** Blocks before a boundary between blocks whose dense vectors a query right after it reads: those of the window. */
@@ -141,6 +198,8 @@ public record StoreProfile(
         fields.put("stored value budgets", storedValue);
         fields.put("read key budgets", readKey);
         fields.put("read value budgets", readValue);
+        fields.put("residual bits of keys", keyResidualBits);
+        fields.put("residual bits of values", valueResidualBits);
         return fields;
     }
 }

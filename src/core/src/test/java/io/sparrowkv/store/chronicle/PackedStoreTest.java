@@ -54,6 +54,44 @@ class PackedStoreTest {
     }
 
     @Test
+    void residualsMayDifferBySite() throws IOException {
+        List<Integer> budgets = List.of(3, 11);
+        StoreProfile profile = new StoreProfile(
+                "sparse/1 12+4 pursuit:64",
+                "model-a",
+                "dictionaries-a",
+                1 << 12,
+                2,
+                2,
+                16,
+                64,
+                4,
+                budgets,
+                budgets,
+                budgets,
+                budgets,
+                List.of(0, 2),
+                List.of(1, 3));
+        CodeBlockLayout layout = profile.layout(1, VectorKind.VALUE);
+        assertThat(layout.pairs().residualBits()).isEqualTo(3);
+        assertThat(profile.layout(0, VectorKind.KEY).keepsResidual()).isFalse();
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment body = Profiles.bytes(arena, 3, layout.byteSize());
+            try (ChronicleBlockStore store =
+                    ChronicleBlockStore.create(folder.resolve("store"), profile, CAPACITY, Sync.CLOSE)) {
+                store.put(KEY, layout, body);
+            }
+            try (ChronicleBlockStore store = ChronicleBlockStore.open(folder.resolve("store"), profile, Sync.CLOSE)) {
+                assertHolds(store, body);
+                assertThatThrownBy(() -> StoreExport.write(
+                                store, folder.resolve("x"), StoreExport.Form.FILE, StoreExport.Compression.NONE))
+                        .isInstanceOf(InvalidInputException.class)
+                        .hasMessageContaining("keeps residuals");
+            }
+        }
+    }
+
+    @Test
     void aDamagedCodecInTheManifestIsNamed() throws IOException {
         Path store = folder.resolve("store");
         ChronicleBlockStore.create(store, profile("sparse/1 12+4"), CAPACITY, Sync.CLOSE)
