@@ -48,6 +48,6 @@ public final class CacheArguments {
 
     /** The options as the cache takes them; it checks them against model and dictionaries itself. */
     CacheOptions options(CausalLm lm, DictionarySet dictionarySet) {
-        return profile.options(budgets, threads(), lm, dictionarySet);
+        return profile.options(budgets, dictionaries, lm, dictionarySet);
     }
 }

@@ -23,8 +23,8 @@ final class CodecListArguments {
             split = ",",
             defaultValue = DEFAULT_CODECS,
             description =
-                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, kvtc:BYTES (a transform coder, for"
-                            + " storage), and sparse:K/K, which +REFINEMENT and +4bit, +6bit or +8bit, and"
+                    "Codecs to compare: f16, q8_0, q4_0, rotated-1 to rotated-4, which +LAYER:CODEC may follow, kvtc:BYTES (a transform coder, for"
+                            + " storage), profile:FILE (of 'sparrow calibrate'), and sparse:K/K, which +REFINEMENT and +4bit, +6bit or +8bit, and"
                             + " +residual:1 to 4, may follow (default: ${DEFAULT-VALUE}).")
     private List<String> codecs;
 

@@ -3,7 +3,6 @@ package io.sparrowkv.cli;
 import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.codec.TransformCodec;
 import io.sparrowkv.codec.VectorCodec;
-import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.eval.CacheUnderTest;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.llm.model.SparseKvCache;
@@ -49,6 +48,7 @@ final class ComparedCaches implements AutoCloseable {
     private CacheUnderTest cache(CodecSpec spec) {
         if (spec.isSparse()) {
             SparseCaches shared = sparse.orElseThrow();
+            spec.profile().ifPresent(profile -> profile.requireFit(lm, shared.dictionaries()));
             spec.options().validate(lm.config().attentionShape(), shared.dictionaries());
             return new CacheUnderTest(spec.name(), () -> shared.newCache(spec.options()));
         }
@@ -60,12 +60,13 @@ final class ComparedCaches implements AutoCloseable {
                     () -> new SparseKvCache(SparseCache.transformed(
                             lm.config().attentionShape(), lm.rotary(), codecs, spec.options())));
         }
-        VectorCodec codec =
-                VectorCodecs.of(spec.quantizer().orElseThrow(), lm.config().dHead());
+        List<VectorCodec> codecs = spec.quantizer()
+                .orElseThrow()
+                .codecs(lm.config().layers(), lm.config().dHead());
         return new CacheUnderTest(
                 spec.name(),
                 () -> new SparseKvCache(
-                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codec, spec.options())));
+                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codecs, spec.options())));
     }
 
     @Override

@@ -74,7 +74,8 @@ final class DemoCommand implements Runnable {
             CacheOptions options = CacheOptions.defaults().withThreads(dictionaries.threads());
             say("the model reads " + tokenizer.encode(planted.text()).length + " tokens in which " + facts
                     + " facts are planted, and is asked for each");
-            List<Answer> answers = ask(lm, tokenizer, caches, planted, options);
+            CacheOptions recommended = RecommendedCodes.of(options, dictionaries, lm, caches.dictionaries());
+            List<Answer> answers = ask(lm, tokenizer, caches, planted, List.of(options, recommended));
             say("the same text again, predictions compared token by token");
             int[] ids = tokenizer.encode(planted.text());
             PerplexityEvaluation.Result evaluation = new PerplexityEvaluation(
@@ -94,7 +95,7 @@ final class DemoCommand implements Runnable {
             }
             List<Fidelity> fidelity = fidelity(sites);
             draw(fidelity);
-            output.emit(new Result("demo", options, answers, evaluation, fidelity, chart.toString()));
+            output.emit(new Result("demo", options, recommended, answers, evaluation, fidelity, chart.toString()));
         }
     }
 
@@ -103,7 +104,11 @@ final class DemoCommand implements Runnable {
     }
 
     private List<Answer> ask(
-            CausalLm lm, TextTokenizer tokenizer, SparseCaches caches, PlantedFacts planted, CacheOptions options) {
+            CausalLm lm,
+            TextTokenizer tokenizer,
+            SparseCaches caches,
+            PlantedFacts planted,
+            List<CacheOptions> options) {
         Generator generator = new Generator(lm, tokenizer);
         List<Answer> answers = new ArrayList<>();
         for (PlantedFacts.Fact fact : planted.facts()) {
@@ -112,8 +117,8 @@ final class DemoCommand implements Runnable {
             answers.add(new Answer(
                     fact,
                     answer(generator, request, new DenseKvCache(lm.config().attentionShape(), request.contextTokens())),
-                    answer(generator, request, caches.newCache(options)),
-                    answer(generator, request, caches.newCache(options.withRecommendedCodes()))));
+                    answer(generator, request, caches.newCache(options.getFirst())),
+                    answer(generator, request, caches.newCache(options.getLast()))));
         }
         return answers;
     }
@@ -185,6 +190,7 @@ final class DemoCommand implements Runnable {
     record Result(
             String command,
             CacheOptions options,
+            CacheOptions recommended,
             List<Answer> answers,
             PerplexityEvaluation.Result evaluation,
             List<Fidelity> fidelity,
@@ -206,7 +212,7 @@ final class DemoCommand implements Runnable {
                             "planted, and asked again",
                             "dense",
                             "sparse " + BudgetText.of(options),
-                            "sparse " + BudgetText.of(options.withRecommendedCodes()))
+                            "sparse, recommended")
                     .left(1, 2, 3);
             int[] right = new int[3];
             for (Answer answer : answers) {

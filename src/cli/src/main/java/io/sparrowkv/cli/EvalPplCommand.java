@@ -77,7 +77,7 @@ final class EvalPplCommand implements Runnable {
                 throw new InvalidInputException("--unscored %d: the text has %d tokens, so that none would be predicted"
                         .formatted(unscored, ids.length));
             }
-            CacheOptions options = profile.options(budgets, dictionaries.threads(), lm, caches.dictionaries());
+            CacheOptions options = profile.options(budgets, dictionaries, lm, caches.dictionaries());
             options.validate(lm.config().attentionShape(), caches.dictionaries());
             caches.useStore(store, options);
             PerplexityEvaluation evaluation =

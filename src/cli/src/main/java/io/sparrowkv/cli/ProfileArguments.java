@@ -1,7 +1,6 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.attention.CacheProfile;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.sae.DictionarySet;
@@ -20,8 +19,8 @@ final class ProfileArguments {
             names = "--profile",
             paramLabel = "NAME",
             description = "A file of 'sparrow calibrate' that says how vectors are coded, in place of budgets and"
-                    + " refinement one by one; or paper: 8/16, not refined; or recommended: 16/16, pursued among 64,"
-                    + " coefficients of 4 bits (default: paper).")
+                    + " refinement one by one; or paper: 8/16, not refined; or recommended: recommended.json beside the"
+                    + " dictionaries, else 16/16, pursued among 64, coefficients of 4 bits (default: paper).")
     private Optional<String> profile = Optional.empty();
 
     /**
@@ -29,8 +28,8 @@ final class ProfileArguments {
      *
      * @throws InvalidInputException when budgets are given as well, or the profile is another model's or other dictionaries'
      */
-    CacheOptions options(BudgetArguments budgets, int threads, CausalLm lm, DictionarySet dictionaries) {
-        CacheOptions options = budgets.options(threads);
+    CacheOptions options(BudgetArguments budgets, DictionaryArguments folder, CausalLm lm, DictionarySet dictionaries) {
+        CacheOptions options = budgets.options(folder.threads());
         if (profile.isEmpty()) {
             return options;
         }
@@ -42,11 +41,10 @@ final class ProfileArguments {
             return options;
         }
         if (profile.get().equals(RECOMMENDED)) {
-            return options.withRecommendedCodes();
+            return RecommendedCodes.of(options, folder, lm, dictionaries);
         }
-        Path file = Path.of(profile.get());
-        CacheProfile read = CacheProfile.read(file);
-        read.requireFit(file, lm.fingerprint(), dictionaries.fingerprint());
-        return read.applyTo(options);
+        ProfileFile read = ProfileFile.read(Path.of(profile.get()));
+        read.requireFit(lm, dictionaries);
+        return read.profile().applyTo(options);
     }
 }

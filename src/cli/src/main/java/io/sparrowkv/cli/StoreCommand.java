@@ -67,7 +67,7 @@ final class StoreCommand {
                         source.toString(),
                         lm.fingerprint(),
                         lm.config().dHead())) {
-            var options = choice.options(budgets, dictionaries.threads(), lm, set);
+            var options = choice.options(budgets, dictionaries, lm, set);
             options.validate(lm.config().attentionShape(), set);
             profile = options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), set);
         }

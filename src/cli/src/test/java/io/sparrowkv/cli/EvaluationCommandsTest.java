@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -16,6 +17,10 @@ class EvaluationCommandsTest {
 
     @TempDir
     private Path folder;
+
+    /** The profile beside the bundled dictionaries. */
+    private static final Path RECOMMENDED =
+            Path.of("..", "..", "models", "gutenberg-7m", "dictionaries", RecommendedCodes.FILE);
 
     @BeforeAll
     static void setHome() {
@@ -100,14 +105,15 @@ class EvaluationCommandsTest {
                 "--passkeys",
                 "4",
                 "--codecs",
-                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit,kvtc:60",
+                "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit,kvtc:60,profile:"
+                        + RECOMMENDED + ",rotated-1+3:rotated-4+4:rotated-4",
                 "--kvtc-text",
                 text().toString(),
                 "--chart",
                 chart.toString(),
                 "--page",
                 page.toString());
-        assertThat(result.at("/rows")).hasSize(7);
+        assertThat(result.at("/rows")).hasSize(9);
         double[] bytes = {512, 144, 36, 96, 96, 68};
         for (int i = 0; i < bytes.length; i++) {
             assertThat(result.at("/rows/" + i + "/vectorBytes").asDouble()).isEqualTo(bytes[i]);
@@ -119,6 +125,10 @@ class EvaluationCommandsTest {
         assertThat(kl(result, 5)).isLessThan(kl(result, 4));
         assertThat(result.at("/rows/6/vectorBytes").asDouble()).isBetween(52.0, 66.0);
         assertThat(kl(result, 6)).isLessThan(kl(result, 2));
+        assertThat(result.at("/rows/7/vectorBytes").asDouble()).isBetween(60.0, 68.0);
+        assertThat(kl(result, 7)).isLessThan(kl(result, 5));
+        assertThat(result.at("/rows/8/vectorBytes").asDouble()).isEqualTo((4 * 36 + 2 * 132) / 6.0);
+        assertThat(kl(result, 8)).isLessThan(kl(result, 2));
         assertThat(result.at("/rows/0/passkeys/exact").asInt())
                 .isEqualTo(result.at("/dense/exact").asInt());
         assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);
@@ -166,6 +176,14 @@ class EvaluationCommandsTest {
         Run bits = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", "sparse:8/8+5bit");
         assertThat(bits.code()).isEqualTo(2);
         assertThat(bits.err()).contains("'5'").contains("4");
+        for (String layers :
+                List.of("rotated-1+3", "rotated-1+3:q5_1", "rotated-1+3:q4_0+3:q4_0", "rotated-1+6:q4_0")) {
+            Run refused = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", layers);
+            assertThat(refused.code()).as(refused.err()).isEqualTo(2);
+        }
+        Run profile = Run.sparrow("eval", "passkey", "--text", text().toString(), "--codecs", "profile:none.json");
+        assertThat(profile.code()).isEqualTo(2);
+        assertThat(profile.err()).contains("none.json: no such file");
         assertThat(twice.code()).isEqualTo(2);
         assertThat(twice.err()).contains("named twice");
         Run narrow = Run.sparrow("eval", "passkey", "--text", text().toString(), "--context", "200");
