@@ -65,8 +65,9 @@ public record CacheOptions(
     }
 
     /**
-     * These options with the codes that were measured best at 68 bytes a token and KV head (d_head 128, 4,096 atoms): 16 pairs of keys
-     * and values, pursued among the encoder's 64 best atoms, coefficients of 4 bits. {@code docs/fidelity.md} has the comparison.
+     * These options with codes of 68 bytes a token and KV head (d_head 128, 4,096 atoms) in all layers: 16 pairs of keys and values,
+     * pursued among the encoder's 64 best atoms, coefficients of 4 bits. A {@link CacheProfile} that was calibrated on the model keeps
+     * far more of it at the same bytes; {@code docs/fidelity.md} has the comparison.
      */
     public CacheOptions withRecommendedCodes() {
         return withBudgets(Budgets.of(16, 16))

@@ -153,10 +153,11 @@ class ChronicleBlockStoreTest {
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("window is 128, this run's 64");
         Path manifest = folder.resolve(StoreManifest.NAME);
-        Files.writeString(manifest, Files.readString(manifest).replace("\"format\" : 1", "\"format\" : 9"));
+        Files.writeString(
+                manifest, Files.readString(manifest).replace("\"format\" : " + StoreManifest.FORMAT, "\"format\" : 9"));
         assertThatThrownBy(() -> ChronicleBlockStore.open(folder, Sync.CLOSE))
                 .isInstanceOf(InvalidInputException.class)
-                .hasMessageContaining("version is 9, this program's 1");
+                .hasMessageContaining("version is 9, this program's " + StoreManifest.FORMAT);
     }
 
     @Test
