@@ -75,7 +75,7 @@ final class DemoCommand implements Runnable {
             say("the model reads " + tokenizer.encode(planted.text()).length + " tokens in which " + facts
                     + " facts are planted, and is asked for each");
             CacheOptions recommended = RecommendedCodes.of(options, dictionaries, lm, caches.dictionaries());
-            List<Answer> answers = ask(lm, tokenizer, caches, planted, List.of(options, recommended));
+            List<Answer> answers = ask(lm, tokenizer, caches, planted, options, recommended);
             say("the same text again, predictions compared token by token");
             int[] ids = tokenizer.encode(planted.text());
             PerplexityEvaluation.Result evaluation = new PerplexityEvaluation(
@@ -108,7 +108,8 @@ final class DemoCommand implements Runnable {
             TextTokenizer tokenizer,
             SparseCaches caches,
             PlantedFacts planted,
-            List<CacheOptions> options) {
+            CacheOptions options,
+            CacheOptions recommended) {
         Generator generator = new Generator(lm, tokenizer);
         List<Answer> answers = new ArrayList<>();
         for (PlantedFacts.Fact fact : planted.facts()) {
@@ -117,8 +118,8 @@ final class DemoCommand implements Runnable {
             answers.add(new Answer(
                     fact,
                     answer(generator, request, new DenseKvCache(lm.config().attentionShape(), request.contextTokens())),
-                    answer(generator, request, caches.newCache(options.getFirst())),
-                    answer(generator, request, caches.newCache(options.getLast()))));
+                    answer(generator, request, caches.newCache(options)),
+                    answer(generator, request, caches.newCache(recommended))));
         }
         return answers;
     }

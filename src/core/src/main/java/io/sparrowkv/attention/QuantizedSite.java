@@ -59,7 +59,7 @@ final class QuantizedSite implements KvSite, VectorTarget {
             for (int head = 0; head < kvHeads; head++) {
                 long from = ((long) i * kvHeads + head) * vector.length * Float.BYTES;
                 MemorySegment.copy(vectors, JAVA_FLOAT, from, vector, 0, vector.length);
-                requireFinite(i * kvHeads + head);
+                NonFiniteVectorException.requireFinite(site, i * kvHeads + head, vector, 0, vector.length);
                 codec.encode(vector, body, offset(head, token % TOKENS));
             }
             tokens = token + 1;
@@ -106,14 +106,6 @@ final class QuantizedSite implements KvSite, VectorTarget {
         for (Block block : blocks) {
             if (block != null) {
                 block.arena().close();
-            }
-        }
-    }
-
-    private void requireFinite(int row) {
-        for (float x : vector) {
-            if (!Float.isFinite(x)) {
-                throw new NonFiniteVectorException(site, row);
             }
         }
     }

@@ -71,11 +71,7 @@ final class TransformedSite implements KvSite, VectorTarget {
             for (int head = 0; head < kvHeads; head++) {
                 long from = ((long) i * kvHeads + head) * dHead * Float.BYTES;
                 MemorySegment.copy(vectors, JAVA_FLOAT, from, open[head], token * dHead, dHead);
-                for (int d = 0; d < dHead; d++) {
-                    if (!Float.isFinite(open[head][token * dHead + d])) {
-                        throw new NonFiniteVectorException(site, i * kvHeads + head);
-                    }
-                }
+                NonFiniteVectorException.requireFinite(site, i * kvHeads + head, open[head], token * dHead, dHead);
             }
             if (token + 1 == TOKENS) {
                 seal();

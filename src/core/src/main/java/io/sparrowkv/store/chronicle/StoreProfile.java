@@ -2,6 +2,7 @@ package io.sparrowkv.store.chronicle;
 
 import io.sparrowkv.codec.BlockCodec;
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
@@ -69,14 +70,14 @@ public record StoreProfile(
                 throw new InvalidInputException("a store's codec, model or dictionaries are not named");
             }
         }
-        BlockCodec.parse(codec);
+        PairFormat pairs = BlockCodec.parse(codec).pairs();
         boolean sized = latents > 0 && layers > 0 && kvHeads > 0 && dHead > 0 && window >= 0 && sinks >= 0;
         for (List<Integer> budgets : List.of(storedKey, storedValue, readKey, readValue)) {
             sized &= budgets.size() == layers && budgets.stream().allMatch(budget -> budget > 0);
         }
         for (List<Integer> bits : List.of(keyResidualBits, valueResidualBits)) {
             sized &= bits.size() == layers;
-            bits.forEach(BlockCodec.parse(codec).pairs()::withResidualBits);
+            bits.forEach(pairs::withResidualBits); // refuses what they cannot have
         }
         if (!sized) {
             throw new InvalidInputException(
