@@ -11,31 +11,55 @@ import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/**
- * One codec of a comparison, as it is named on the command line: a quantizer ({@code q4_0}), with others for some layers ({@code
- * rotated-1+3:rotated-4}), or {@code sparse:8/16}, sparse codes with
- * their budgets, {@code sparse:8/16+pursuit:64}, the same refined, and {@code sparse:8/16+pursuit:64+4bit}, with coefficients of 4 bits; {@code +residual:1} may follow, a bit of each number of what the pairs leave.
- *
- * {@code kvtc:68} is a transform coder of 68 bytes a token and KV head, {@code profile:FILE} what {@code sparrow calibrate} found.
- *
- * @param name as written
- * @param quantizer vector codecs of the layers; empty for others
- * @param transformBytes bytes of a transform coder; empty for others
- * @param profile the file of a profile, and what it says; empty for others
- * @param options of the cache
- */
-record CodecSpec(
-        String name,
-        Optional<LayerQuantizers> quantizer,
-        Optional<Double> transformBytes,
-        Optional<ProfileFile> profile,
-        CacheOptions options) {
-    private static final String PROFILE = "profile:";
+/** One codec of a comparison, as it is named on the command line. */
+sealed interface CodecSpec {
+    /** As written. */
+    String name();
 
-    private static final Pattern TRANSFORM = Pattern.compile("kvtc:(\\d{1,4}(?:\\.\\d{1,3})?)");
+    /** Of the cache. */
+    CacheOptions options();
 
-    private static final Pattern SPARSE = Pattern.compile(
-            "sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit(?:\\+residual:([1-4]))?)?");
+    /** A quantizer ({@code q4_0}), with others for some layers ({@code rotated-1+3:rotated-4}). */
+    record Quantized(String name, LayerQuantizers quantizers, CacheOptions options) implements CodecSpec {}
+
+    /**
+     * A transform coder ({@code kvtc:68}).
+     *
+     * @param bytes of a token and KV head
+     */
+    record Transformed(String name, double bytes, CacheOptions options) implements CodecSpec {}
+
+    /** What {@code sparrow calibrate} found ({@code profile:FILE}). */
+    record Calibrated(String name, ProfileFile profile, CacheOptions options) implements CodecSpec {}
+
+    /**
+     * Sparse codes with their budgets ({@code sparse:8/16}), refined ({@code sparse:8/16+pursuit:64}), with coefficients of 4 bits
+     * ({@code sparse:8/16+pursuit:64+4bit}), and with a bit of each number of what the pairs leave ({@code
+     * sparse:8/16+pursuit:64+4bit+residual:1}).
+     */
+    record Sparse(String name, CacheOptions options) implements CodecSpec {
+        private static final Pattern FORM = Pattern.compile(
+                "sparse:(\\d{1,6})/(\\d{1,6})(?:\\+([a-z][^+]*))?(?:\\+(\\d+)bit(?:\\+residual:([1-4]))?)?");
+
+        private static Sparse of(Matcher parts, CacheOptions common) {
+            Budgets budgets = Budgets.of(Integer.parseInt(parts.group(1)), Integer.parseInt(parts.group(2)));
+            Refinement refinement = parts.group(3) == null ? Refinement.NONE : Refinement.parse(parts.group(3));
+            Coefficients coefficients = parts.group(4) == null ? Coefficients.FP16 : Coefficients.parse(parts.group(4));
+            int residualBits = parts.group(5) == null ? 0 : Integer.parseInt(parts.group(5));
+            return new Sparse(
+                    parts.group(),
+                    common.withBudgets(budgets)
+                            .withRefinement(refinement)
+                            .withCoefficients(coefficients)
+                            .withResidualBits(residualBits));
+        }
+    }
+
+    /** What names a profile. */
+    String PROFILE = "profile:";
+
+    /** What names a transform coder. */
+    Pattern TRANSFORM = Pattern.compile("kvtc:(\\d{1,4}(?:\\.\\d{1,3})?)");
 
     /**
      * Reads a name.
@@ -44,42 +68,34 @@ record CodecSpec(
      * @throws InvalidInputException when it is none
      */
     static CodecSpec parse(String name, CacheOptions common) {
-        Optional<LayerQuantizers> quantizer = LayerQuantizers.parse(name);
-        if (quantizer.isPresent()) {
-            return new CodecSpec(name, quantizer, Optional.empty(), Optional.empty(), common);
+        Optional<LayerQuantizers> quantizers = LayerQuantizers.parse(name);
+        if (quantizers.isPresent()) {
+            return new Quantized(name, quantizers.get(), common);
         }
         Matcher transform = TRANSFORM.matcher(name);
         if (transform.matches()) {
-            double bytes = Double.parseDouble(transform.group(1));
-            return new CodecSpec(name, Optional.empty(), Optional.of(bytes), Optional.empty(), common);
+            return new Transformed(name, Double.parseDouble(transform.group(1)), common);
         }
         if (name.startsWith(PROFILE)) {
             ProfileFile profile = ProfileFile.read(Path.of(name.substring(PROFILE.length())));
-            CacheOptions options = profile.profile().applyTo(common);
-            return new CodecSpec(name, Optional.empty(), Optional.empty(), Optional.of(profile), options);
+            return new Calibrated(name, profile, profile.profile().applyTo(common));
         }
-        Matcher sparse = SPARSE.matcher(name);
-        if (!sparse.matches()) {
-            throw new InvalidInputException(
-                    "'%s' is no codec; choose from %s, kvtc:BYTES, profile:FILE, or sparse codes such as sparse:8/16, sparse:8/16+pursuit:64 or sparse:8/16+pursuit:64+4bit"
-                            .formatted(name, String.join(", ", VectorCodecs.NAMES)));
+        Matcher sparse = Sparse.FORM.matcher(name);
+        if (sparse.matches()) {
+            return Sparse.of(sparse, common);
         }
-        Budgets budgets = Budgets.of(Integer.parseInt(sparse.group(1)), Integer.parseInt(sparse.group(2)));
-        Refinement refinement = sparse.group(3) == null ? Refinement.NONE : Refinement.parse(sparse.group(3));
-        Coefficients coefficients = sparse.group(4) == null ? Coefficients.FP16 : Coefficients.parse(sparse.group(4));
-        int residualBits = sparse.group(5) == null ? 0 : Integer.parseInt(sparse.group(5));
-        return new CodecSpec(
-                name,
-                Optional.empty(),
-                Optional.empty(),
-                Optional.empty(),
-                common.withBudgets(budgets)
-                        .withRefinement(refinement)
-                        .withCoefficients(coefficients)
-                        .withResidualBits(residualBits));
+        throw new InvalidInputException(
+                "'%s' is no codec; choose from %s, kvtc:BYTES, profile:FILE, or sparse codes such as sparse:8/16, sparse:8/16+pursuit:64 or sparse:8/16+pursuit:64+4bit"
+                        .formatted(name, String.join(", ", VectorCodecs.NAMES)));
     }
 
-    boolean isSparse() {
-        return quantizer.isEmpty() && transformBytes.isEmpty();
+    /** Whether vectors become codes over dictionaries. */
+    default boolean isSparse() {
+        return switch (this) {
+            case Sparse codes -> true;
+            case Calibrated codes -> true;
+            case Quantized quantizers -> false;
+            case Transformed coder -> false;
+        };
     }
 }

@@ -1,5 +1,7 @@
 package io.sparrowkv.cli;
 
+import io.sparrowkv.attention.AttentionShape;
+import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.codec.TransformCodec;
 import io.sparrowkv.codec.VectorCodec;
@@ -10,19 +12,25 @@ import io.sparrowkv.sae.Site;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /** The caches of codecs that are compared, with dictionaries and encoder where one of them is sparse. */
 final class ComparedCaches implements AutoCloseable {
     private final CausalLm lm;
     private final Optional<SparseCaches> sparse;
-    private final TransformText transformText;
+    private final Map<Double, Map<Site, TransformCodec>> transforms;
     private final List<CacheUnderTest> caches;
 
     private ComparedCaches(
             CausalLm lm, Optional<SparseCaches> sparse, TransformText transformText, List<CodecSpec> specs) {
         this.lm = lm;
-        this.transformText = transformText;
         this.sparse = sparse;
+        Set<Double> transformBytes = specs.stream()
+                .filter(CodecSpec.Transformed.class::isInstance)
+                .map(spec -> ((CodecSpec.Transformed) spec).bytes())
+                .collect(Collectors.toSet());
+        transforms = transformBytes.isEmpty() ? Map.of() : transformText.codecs(lm, transformBytes);
         caches = specs.stream().map(this::cache).toList();
     }
 
@@ -46,27 +54,33 @@ final class ComparedCaches implements AutoCloseable {
     }
 
     private CacheUnderTest cache(CodecSpec spec) {
-        if (spec.isSparse()) {
-            SparseCaches shared = sparse.orElseThrow();
-            spec.profile().ifPresent(profile -> profile.requireFit(lm, shared.dictionaries()));
-            spec.options().validate(lm.config().attentionShape(), shared.dictionaries());
-            return new CacheUnderTest(spec.name(), () -> shared.newCache(spec.options()));
-        }
-        if (spec.transformBytes().isPresent()) {
-            Map<Site, TransformCodec> codecs =
-                    transformText.codecs(lm, spec.transformBytes().get());
-            return new CacheUnderTest(
-                    spec.name(),
-                    () -> new SparseKvCache(SparseCache.transformed(
-                            lm.config().attentionShape(), lm.rotary(), codecs, spec.options())));
-        }
-        List<VectorCodec> codecs = spec.quantizer()
-                .orElseThrow()
-                .codecs(lm.config().layers(), lm.config().dHead());
-        return new CacheUnderTest(
-                spec.name(),
-                () -> new SparseKvCache(
-                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codecs, spec.options())));
+        AttentionShape shape = lm.config().attentionShape();
+        CacheOptions options = spec.options();
+        return switch (spec) {
+            case CodecSpec.Sparse codec -> sparse(codec);
+            case CodecSpec.Calibrated codec -> {
+                codec.profile().requireFit(lm, sparse.orElseThrow().dictionaries());
+                yield sparse(codec);
+            }
+            case CodecSpec.Transformed codec -> {
+                Map<Site, TransformCodec> codecs = transforms.get(codec.bytes());
+                yield new CacheUnderTest(
+                        spec.name(),
+                        () -> new SparseKvCache(SparseCache.transformed(shape, lm.rotary(), codecs, options)));
+            }
+            case CodecSpec.Quantized codec -> {
+                List<VectorCodec> codecs = codec.quantizers().codecs(shape.layers(), shape.dHead());
+                yield new CacheUnderTest(
+                        spec.name(),
+                        () -> new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codecs, options)));
+            }
+        };
+    }
+
+    private CacheUnderTest sparse(CodecSpec spec) {
+        SparseCaches shared = sparse.orElseThrow();
+        spec.options().validate(lm.config().attentionShape(), shared.dictionaries());
+        return new CacheUnderTest(spec.name(), () -> shared.newCache(spec.options()));
     }
 
     @Override

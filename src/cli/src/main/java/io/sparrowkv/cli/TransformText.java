@@ -10,6 +10,9 @@ import io.sparrowkv.sae.Site;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /**
  * The text that transform codecs learn from.
@@ -23,12 +26,13 @@ record TransformText(Path file, int before) {
     private static final int CONTEXT = 1024;
 
     /**
-     * Learns the codecs of a model.
+     * Learns codecs of a model, all from one reading.
      *
-     * @param bytes of a token and KV head
+     * @param bytes of a token and KV head, of each codec
+     * @return the codecs of all sites, by their bytes
      * @throws InvalidInputException when the text is too short
      */
-    Map<Site, TransformCodec> codecs(CausalLm lm, double bytes) {
+    Map<Double, Map<Site, TransformCodec>> codecs(CausalLm lm, Set<Double> bytes) {
         int[] ids = EvalTextArguments.ids(lm, file, 2);
         if (ids.length - before < LEAST) {
             throw new InvalidInputException(
@@ -39,7 +43,8 @@ record TransformText(Path file, int before) {
         int context = Math.min(CONTEXT, lm.config().maxPositions());
         try (ModelVectorSource source = new ModelVectorSource(lm, last, context);
                 SiteSamples samples = SiteSamples.read(source)) {
-            return TransformFit.fit(samples.bySite(), lm.config().dHead(), bytes);
+            TransformFit fit = TransformFit.of(samples.bySite(), lm.config().dHead());
+            return bytes.stream().collect(Collectors.toMap(Function.identity(), fit::codecs));
         }
     }
 }

@@ -24,7 +24,13 @@ public final class TransformFit {
     private static final double FINEST = 1e-3;
     private static final double COARSEST = 8;
 
-    private TransformFit() {}
+    private final Map<Site, Sample> samples;
+    private final Map<Site, PrincipalAxes> axes;
+
+    private TransformFit(Map<Site, Sample> samples, Map<Site, PrincipalAxes> axes) {
+        this.samples = samples;
+        this.axes = axes;
+    }
 
     /**
      * Sample vectors of one site, block after block.
@@ -47,35 +53,46 @@ public final class TransformFit {
     }
 
     /**
-     * @param samples of every site
-     * @param bytes of a token and KV head, keys and values together, mean of the layers
-     * @throws InvalidInputException when the bytes are too few for any step, or more than any needs
+     * Finds the axes of each site.
+     *
+     * @param samples of every site; {@link #codecs} reads them
      */
-    public static Map<Site, TransformCodec> fit(Map<Site, Sample> samples, int dHead, double bytes) {
+    public static TransformFit of(Map<Site, Sample> samples, int dHead) {
         Map<Site, PrincipalAxes> axes = new LinkedHashMap<>();
         samples.forEach((site, sample) -> {
             PrincipalAxes.Fit fit = new PrincipalAxes.Fit(dHead);
             fit.add(sample.vectors(), sample.rows());
             axes.put(site, fit.axes());
         });
+        return new TransformFit(samples, axes);
+    }
+
+    /**
+     * Finds the steps.
+     *
+     * @param bytes of a token and KV head, keys and values together, mean of the layers
+     * @throws InvalidInputException when the bytes are too few for any step, or more than any needs
+     */
+    public Map<Site, TransformCodec> codecs(double bytes) {
         double fine = FINEST;
         double coarse = COARSEST;
-        if (bytes(samples, codecs(axes, fine)) < bytes || bytes(samples, codecs(axes, coarse)) > bytes) {
+        if (bytes(codecsOfShare(fine)) < bytes || bytes(codecsOfShare(coarse)) > bytes) {
             throw new InvalidInputException("kvtc: no step gives %s bytes a token and KV head; it can give %.1f to %.1f"
-                    .formatted(bytes, bytes(samples, codecs(axes, coarse)), bytes(samples, codecs(axes, fine))));
+                    .formatted(bytes, bytes(codecsOfShare(coarse)), bytes(codecsOfShare(fine))));
         }
         for (int i = 0; i < HALVINGS; i++) {
             double middle = Math.sqrt(fine * coarse);
-            if (bytes(samples, codecs(axes, middle)) > bytes) {
+            if (bytes(codecsOfShare(middle)) > bytes) {
                 fine = middle;
             } else {
                 coarse = middle;
             }
         }
-        return codecs(axes, coarse);
+        return codecsOfShare(coarse);
     }
 
-    private static Map<Site, TransformCodec> codecs(Map<Site, PrincipalAxes> axes, double share) {
+    /** Codecs whose step is this share of their site's root mean square. */
+    private Map<Site, TransformCodec> codecsOfShare(double share) {
         Map<Site, TransformCodec> codecs = new LinkedHashMap<>();
         axes.forEach((site, own) -> {
             double variance = 0;
@@ -89,7 +106,7 @@ public final class TransformFit {
     }
 
     /** Bytes of a key and a value on average: twice those of a vector. */
-    private static double bytes(Map<Site, Sample> samples, Map<Site, TransformCodec> codecs) {
+    private double bytes(Map<Site, TransformCodec> codecs) {
         double sum = 0;
         for (Map.Entry<Site, Sample> entry : samples.entrySet()) {
             TransformCodec codec = codecs.get(entry.getKey());

@@ -128,7 +128,8 @@ class TransformCodecTest {
             Site keys = Site.of(0, VectorKind.KEY);
             Site values = Site.of(0, VectorKind.VALUE);
             Map<Site, Sample> samples = Map.of(keys, new Sample(small, rows), values, new Sample(large, rows));
-            Map<Site, TransformCodec> codecs = TransformFit.fit(samples, dHead, 12);
+            TransformFit fit = TransformFit.of(samples, dHead);
+            Map<Site, TransformCodec> codecs = fit.codecs(12);
             double bytes = 0;
             for (Site site : samples.keySet()) {
                 float[] vectors = new float[64 * dHead];
@@ -140,7 +141,9 @@ class TransformCodecTest {
             }
             assertThat(bytes).isBetween(11.0, 12.5);
             assertThat(codecs.get(values).step() / codecs.get(keys).step()).isBetween(80f, 120f);
-            assertThatThrownBy(() -> TransformFit.fit(samples, dHead, 0.01))
+            assertThat(fit.codecs(6).get(keys).step())
+                    .isGreaterThan(codecs.get(keys).step());
+            assertThatThrownBy(() -> fit.codecs(0.01))
                     .isInstanceOf(InvalidInputException.class)
                     .hasMessageContaining("0.01");
         }
