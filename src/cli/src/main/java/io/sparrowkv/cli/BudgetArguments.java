@@ -62,7 +62,9 @@ public final class BudgetArguments {
             paramLabel = "HOW",
             converter = RefinementConverter.class,
             description = "Better the encoder's codes before they are kept: none, refit (fit the coefficients by least"
-                    + " squares) or pursuit:C (also choose the atoms anew among the encoder's C best) (default: none).")
+                    + " squares), pursuit:C (also choose the atoms anew among the encoder's C best) or pursuit:C:E (and end"
+                    + " each code where no more than the part E of its vector is left, such as 0.2; the budgets are"
+                    + " then the most pairs) (default: none).")
     private Optional<Refinement> refinement = Optional.empty();
 
     /** Whether any option says how vectors are coded: all but window and sinks. */

@@ -44,7 +44,7 @@ final class EvalSitesCommand implements Runnable {
             names = "--refine",
             paramLabel = "HOW",
             converter = BudgetArguments.RefinementConverter.class,
-            description = "Refine the codes: none, refit or pursuit:C (default: none).")
+            description = "Refine the codes: none, refit or pursuit:C[:E] (default: none).")
     private Refinement refinement = Refinement.NONE;
 
     @Mixin

@@ -126,7 +126,7 @@ final class TrainCommand implements Runnable {
             paramLabel = "HOW",
             converter = BudgetArguments.RefinementConverter.class,
             description = "Train the atoms on codes refined like this, and the encoder to foretell them: refit or"
-                    + " pursuit:C; none trains on the encoder's own codes (default: none).")
+                    + " pursuit:C[:E]; none trains on the encoder's own codes (default: none).")
     private Refinement refinement = Refinement.NONE;
 
     @Option(

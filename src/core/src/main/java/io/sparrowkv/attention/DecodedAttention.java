@@ -220,7 +220,8 @@ public final class DecodedAttention {
                 result.add(
                         refinement.kind() == Refinement.Kind.NONE
                                 ? new ScalarPursuit.Code(atoms, coefficients)
-                                : new ScalarPursuit(dictionary, options.coefficients()).code(rows, t, atoms, stored));
+                                : new ScalarPursuit(dictionary, options.coefficients(), refinement)
+                                        .code(rows, t, atoms, stored));
             }
         }
         return result;

@@ -89,6 +89,9 @@ final class Pursuit {
 
     private PursuitAtoms dictionary;
     private Coefficients form;
+    /** Part of the vector's square that ends the pursuit when no more is left; negative when it goes on to the budget. */
+    private float enough;
+
     private int vectors;
     private int budget;
 
@@ -96,10 +99,12 @@ final class Pursuit {
      * Makes room for codes of {@code budget} pairs among {@code candidates} latents.
      *
      * @param form what their coefficients will be kept as
+     * @param refinement where they end
      */
-    void fit(PursuitAtoms dictionary, int candidates, int budget, Coefficients form) {
+    void fit(PursuitAtoms dictionary, int candidates, int budget, Coefficients form, Refinement refinement) {
         this.dictionary = dictionary;
         this.form = form;
+        enough = refinement.bounded() ? (float) (refinement.errorBound() * refinement.errorBound()) : -1;
         this.budget = budget;
         vectors = (candidates + LANES - 1) / LANES;
         int lanes = vectors * LANES;
@@ -152,9 +157,10 @@ final class Pursuit {
     void choose(int count, CodeBatch codes, int row) {
         MemorySegment.copy(dictionary.turn(vector, turned), 0, centred, JAVA_FLOAT, 0, vector.length);
         float square = gather(count);
+        float left = square;
         int found = 0;
         project(centred, 0, -1);
-        while (found < budget) {
+        while (found < budget && left > enough * square) {
             int best = best(LEAST_GAIN * square);
             if (best < 0) {
                 break;
@@ -163,6 +169,7 @@ final class Pursuit {
             chosen[found] = best;
             diagonal[found] = length;
             along[found] = products[best] / length;
+            left -= gains[best];
             found++;
             if (found < budget) {
                 project(dictionary.rows(), dictionary.at(latents[best]), found - 1);

@@ -99,7 +99,7 @@ public final class RefinedEncoder implements TopKEncoder {
 
     private void refineRows(int task, int worker) {
         Pursuit pursuit = pursuits[worker];
-        pursuit.fit(atoms, candidateCount, codes.budget(), coefficients);
+        pursuit.fit(atoms, candidateCount, codes.budget(), coefficients, refinement);
         int end = Math.min(rows, (task + 1) * TASK_ROWS);
         for (int row = task * TASK_ROWS; row < end; row++) {
             centre(row, pursuit.vector());

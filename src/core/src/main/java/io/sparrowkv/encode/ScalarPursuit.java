@@ -15,15 +15,20 @@ import java.util.List;
 public final class ScalarPursuit {
     private final Dictionary dictionary;
     private final Coefficients form;
+    private final Refinement refinement;
 
     public ScalarPursuit(Dictionary dictionary) {
-        this(dictionary, Coefficients.FP16);
+        this(dictionary, Coefficients.FP16, Refinement.REFIT);
     }
 
-    /** @param form what the coefficients will be kept as */
-    public ScalarPursuit(Dictionary dictionary, Coefficients form) {
+    /**
+     * @param form what the coefficients will be kept as
+     * @param refinement where codes end; what they are chosen among is given with each
+     */
+    public ScalarPursuit(Dictionary dictionary, Coefficients form, Refinement refinement) {
         this.dictionary = dictionary;
         this.form = form;
+        this.refinement = refinement;
     }
 
     /**
@@ -46,7 +51,7 @@ public final class ScalarPursuit {
         double least = Pursuit.LEAST_GAIN * dot(x, x);
         List<Integer> support = new ArrayList<>();
         double error = dot(x, x);
-        while (support.size() < budget) {
+        while (support.size() < budget && !isEnough(Math.sqrt(error), Math.sqrt(dot(x, x)))) {
             int best = -1;
             double bestError = error - least;
             for (int candidate : candidates) {
@@ -66,6 +71,10 @@ public final class ScalarPursuit {
         }
         double[] exact = fit(x, support);
         return new Code(support, form.scaled() && !support.isEmpty() ? rounded(x, support, exact) : exact);
+    }
+
+    private boolean isEnough(double left, double length) {
+        return refinement.bounded() && left <= refinement.errorBound() * length;
     }
 
     /**

@@ -83,6 +83,76 @@ class RefinementTest {
         }
     }
 
+    @ParameterizedTest(name = "d {0}, M {1}, K {2}, C {3}, metric {4}, bound {5}")
+    @CsvSource({
+        "1,3,1,3,false,0.5",
+        "16,64,1,16,false,0.9",
+        "24,65,8,17,false,0.7",
+        "33,200,10,40,true,0.6",
+        "64,100,16,24,false,0.5",
+        "80,90,9,25,true,0.4",
+        "7,40,7,40,false,0.2",
+        "48,70,12,70,false,0.05"
+    })
+    void aBoundedCodeEndsWhereItsErrorIsSmallEnough(
+            int dHead, int latents, int budget, int candidates, boolean weighed, double bound) {
+        int rows = 21;
+        Refinement bounded = Refinement.pursuit(candidates, bound);
+        try (Arena arena = Arena.ofShared();
+                Dictionary plain = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, 3);
+                Dictionary withMetric = WeighedDictionaries.of(plain, 8);
+                CodeBatch whole = CodeBatch.allocate(rows, budget);
+                CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+            Dictionary dictionary = weighed ? withMetric : plain;
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, dHead, 4);
+            encode(dictionary, Refinement.pursuit(candidates), vectors, rows, budget, whole);
+            encode(dictionary, bounded, vectors, rows, budget, codes);
+            ScalarPursuit oracle = new ScalarPursuit(dictionary, Coefficients.FP16, bounded);
+            int same = 0;
+            for (int row = 0; row < rows; row++) {
+                List<Integer> chosen = atoms(codes, row);
+                int count = chosen.size();
+                assertThat(chosen).isEqualTo(atoms(whole, row).subList(0, count));
+                double square = oracle.square(vectors, row);
+                double slack = TOLERANCE * square;
+                if (count < codes.budget() && count < whole.count(row)) {
+                    assertThat(oracle.error(vectors, row, chosen)).isLessThanOrEqualTo(bound * bound * square + slack);
+                }
+                if (count > 0) {
+                    assertThat(oracle.error(vectors, row, chosen.subList(0, count - 1)))
+                            .as("row %d without its last pair", row)
+                            .isGreaterThan(bound * bound * square - slack);
+                }
+                assertThat(codes.coefficient(row, budget - 1) == 0 || count == budget)
+                        .isTrue();
+                List<Integer> among = candidates == latents
+                        ? IntStream.range(0, latents).boxed().toList()
+                        : candidates(dictionary, vectors, rows, row, Math.max(budget, candidates));
+                same += oracle.code(vectors, row, among, budget).atoms().size() == count ? 1 : 0;
+            }
+            // Where fp32 and fp64 lie on two sides of the bound they part.
+            assertThat(same).isGreaterThanOrEqualTo(rows - 1);
+        }
+    }
+
+    @Test
+    void aSmallerBoundTakesMorePairs() {
+        int rows = 50;
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 48, 200, 3);
+                CodeBatch codes = CodeBatch.allocate(rows, 40)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, rows, 48, 4);
+            long before = 0;
+            for (double bound : new double[] {0.999, 0.8, 0.6, 0.4}) {
+                encode(dictionary, Refinement.pursuit(200, bound), vectors, rows, 40, codes);
+                assertThat(codes.pairs()).isGreaterThan(before);
+                before = codes.pairs();
+            }
+            encode(dictionary, Refinement.pursuit(200, 1e-6), vectors, rows, 40, codes);
+            assertThat(codes.pairs()).as("the bound is never met").isEqualTo(40L * rows);
+        }
+    }
+
     @Test
     void aRefitKeepsTheEncodersAtomsAndFitsThem() {
         int rows = 40;
@@ -120,7 +190,7 @@ class RefinementTest {
                 float[] kept = coefficients(codes, row);
                 form.round(kept);
                 assertThat(kept).as("row %d is on levels", row).containsExactly(coefficients(codes, row));
-                double[] expected = new ScalarPursuit(dictionary, form)
+                double[] expected = new ScalarPursuit(dictionary, form, refinement)
                         .code(vectors, row, atoms(codes, row), budget)
                         .coefficients();
                 same += close(kept, expected) ? 1 : 0;
@@ -178,8 +248,10 @@ class RefinementTest {
     void theCentreItselfHasAnEmptyCode() {
         try (Dictionary dictionary = RandomDictionaries.dictionary(SITE, RopeStage.PRE, 16, 32, 8);
                 CodeBatch codes = CodeBatch.allocate(1, 4)) {
-            encode(dictionary, Refinement.pursuit(32), dictionary.decoderBias(), 1, 4, codes);
-            assertThat(codes.count(0)).isZero();
+            for (Refinement refinement : List.of(Refinement.pursuit(32), Refinement.pursuit(32, 0.5))) {
+                encode(dictionary, refinement, dictionary.decoderBias(), 1, 4, codes);
+                assertThat(codes.count(0)).isZero();
+            }
         }
     }
 
@@ -202,13 +274,40 @@ class RefinementTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"none", "refit", "pursuit:64", "pursuit:4096"})
+    @ValueSource(
+            strings = {
+                "none",
+                "refit",
+                "pursuit:64",
+                "pursuit:4096",
+                "pursuit:64:0.2",
+                "pursuit:8:0.0625",
+                "pursuit:8:0.0001"
+            })
     void theTextFormIsReadBack(String text) {
         assertThat(Refinement.parse(text).label()).isEqualTo(text);
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "pursuit", "pursuit:", "pursuit:0", "pursuit:-3", "omp", "refit:3"})
+    @ValueSource(
+            strings = {
+                "",
+                "pursuit",
+                "pursuit:",
+                "pursuit:0",
+                "pursuit:-3",
+                "omp",
+                "refit:3",
+                "refit:3:0.2",
+                "pursuit:64:",
+                "pursuit:64:-0.2",
+                "pursuit:64:0.",
+                "pursuit:64:0.2:1",
+                "pursuit:64:0",
+                "pursuit:64:1",
+                "pursuit:64:1.5",
+                "pursuit:64:7e-1"
+            })
     void anotherTextIsRefused(String text) {
         assertThatThrownBy(() -> Refinement.parse(text))
                 .isInstanceOf(InvalidInputException.class)
