@@ -4,7 +4,7 @@ import io.sparrowkv.io.InvalidInputException;
 
 /**
  * How latents that stopped firing are brought back (AuxK, Gao et al., arXiv 2406.04093): the dead ones alone code what the living
- * leave over.
+ * leave over. Where codes are refined, the dead are replaced instead ({@link DeadReplacement}).
  *
  * @param deadAfter vectors without firing after which a latent counts as dead
  * @param budget pairs of a dead code
@@ -19,5 +19,10 @@ public record AuxiliaryLoss(long deadAfter, int budget, int rows, float weight) 
             throw new InvalidInputException("dead after %d vectors, budget %d, rows %d, weight %s: all must be positive"
                     .formatted(deadAfter, budget, rows, weight));
         }
+    }
+
+    /** The same definition of the dead, without a loss. */
+    AuxiliaryLoss off() {
+        return new AuxiliaryLoss(deadAfter, budget, rows, 0);
     }
 }

@@ -4,9 +4,11 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.encode.EncoderBackend;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /**
  * Trains the dictionary of one site, a batch a step. The forward pass is any encoder's ({@link StepCodes}); the backward pass is written by
@@ -31,6 +33,7 @@ public final class SaeTrainer implements AutoCloseable {
     private final RowGradients rowGradients;
     private final PairLists lists;
     private final DeadLatents deadLatents;
+    private final Optional<DeadReplacement> replacement;
     private final Adam adam = new Adam();
     private final TrainerState state;
     private final SlicedRows centred;
@@ -54,8 +57,12 @@ public final class SaeTrainer implements AutoCloseable {
         this.codes = StepCodes.open(dictionary, settings, backend, workers);
         this.rowGradients = new RowGradients(arena, batch, dHead, codes.budgets(), codes.weights());
         this.lists = new PairLists(latents, batch, codes.budgets().getLast());
-        this.deadLatents = new DeadLatents(arena, dictionary, backend, settings.auxiliary(), batch);
         this.state = new TrainerState(arena, dictionary);
+        boolean refined = settings.refinement().kind() != Refinement.Kind.NONE;
+        AuxiliaryLoss auxiliary = refined ? settings.auxiliary().off() : settings.auxiliary();
+        this.deadLatents = new DeadLatents(arena, dictionary, backend, auxiliary, batch);
+        this.replacement =
+                refined ? Optional.of(new DeadReplacement(dictionary, state, settings.seed())) : Optional.empty();
         this.centred = new SlicedRows(arena, batch, dHead);
         this.atoms = new SlicedRows(arena, latents, dHead);
         this.atomGradients = new AtomGradients(arena, latents, dHead);
@@ -124,6 +131,7 @@ public final class SaeTrainer implements AutoCloseable {
                 dictionary.dHead(),
                 rate,
                 state.steps());
+        replacement.ifPresent(r -> r.replace(dead(), rows, rowGradients, lastFactor(rows), atoms));
         codes.reload();
         return result(rows);
     }
@@ -131,7 +139,7 @@ public final class SaeTrainer implements AutoCloseable {
     /** Everything of a step that comes before a weight is changed. */
     void gradients(MemorySegment vectors, int rows) {
         codes.encode(vectors, rows, state.steps());
-        float scale = 1f / ((float) rows * dictionary.dHead());
+        float scale = scale(rows);
         int slices = SlicedRows.slices(dictionary.dHead());
         int rowTasks = RowGradients.tasks(rows);
         workers.forEach(slices * rowTasks, (index, worker) -> {
@@ -143,8 +151,7 @@ public final class SaeTrainer implements AutoCloseable {
         lists.build(
                 codes.pairs(), rowGradients, (row, pair, own) -> codes.encoderGradient(row, pair, scale, own), workers);
         deadLatents.set(dead());
-        float last = -2 * scale * codes.weights().getLast();
-        deadLatents.compute(vectors, rows, rowGradients, last, workers);
+        deadLatents.compute(vectors, rows, rowGradients, lastFactor(rows), workers);
         // After the slices of the matrices, as if it were one more, the biases.
         workers.forEach((slices + 1) * atomTasks(), (index, worker) -> {
             int slice = index / atomTasks();
@@ -197,6 +204,16 @@ public final class SaeTrainer implements AutoCloseable {
         deadLatents.close();
         codes.close();
         arena.close();
+    }
+
+    /** What the squared errors of a batch are multiplied with. */
+    private float scale(int rows) {
+        return 1f / ((float) rows * dictionary.dHead());
+    }
+
+    /** What a residual at the largest budget was multiplied with to be its gradient. */
+    private float lastFactor(int rows) {
+        return -2 * scale(rows) * codes.weights().getLast();
     }
 
     private void centre(int slice, int task, MemorySegment vectors, int rows) {

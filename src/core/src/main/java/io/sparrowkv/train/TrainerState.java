@@ -95,6 +95,22 @@ final class TrainerState {
         return update;
     }
 
+    /** Forgets how a latent was trained, whose weights were made anew, and counts it as living. */
+    void restart(int latent) {
+        for (Adam.Moments moments : List.of(decoder, encoder)) {
+            clear(moments, latent, dictionary.dHead());
+        }
+        clear(encoderBias, latent, 1);
+        updates.setAtIndex(JAVA_INT, latent, 0);
+        fired(latent);
+    }
+
+    private static void clear(Adam.Moments moments, int latent, int width) {
+        long bytes = (long) width * Float.BYTES;
+        moments.first().asSlice(latent * bytes, bytes).fill((byte) 0);
+        moments.second().asSlice(latent * bytes, bytes).fill((byte) 0);
+    }
+
     /** The arrays behind this state, by the names they have in a checkpoint; writing to them changes it. */
     List<Tensor> tensors(String prefix) {
         int latents = dictionary.latents();

@@ -1,6 +1,7 @@
 package io.sparrowkv.train;
 
 import io.sparrowkv.capture.VectorOrigin;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -73,6 +74,7 @@ public record TrainingSettings(
         fields.put("schedule", trainer.schedule().toString());
         fields.put("auxiliary", trainer.auxiliary().toString());
         fields.put("refine", trainer.refinement().label());
+        fields.put("dead", trainer.refinement().kind() == Refinement.Kind.NONE ? "auxiliary loss" : "replaced");
         fields.put("initialisation", trainer.initialisation().label());
         fields.put("seed", Long.toString(trainer.seed()));
         fields.put("buffer_rows", Integer.toString(bufferRows));

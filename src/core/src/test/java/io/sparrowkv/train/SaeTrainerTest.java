@@ -30,6 +30,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 class SaeTrainerTest {
     private static final Site SITE = Site.of(0, VectorKind.VALUE);
 
+    /** A bias with which a latent fires for no vector. */
+    private static final float SILENT = -1000;
+
     private final List<AutoCloseable> opened = new ArrayList<>();
     private final Arena arena = open(Arena.ofShared());
     private final EncoderBackend backend = open(Encoders.start("scalar", 1));
@@ -157,6 +160,10 @@ class SaeTrainerTest {
     private SaeTrainer train(TrainerSettings settings, PlantedVectors planted) {
         SaeTrainer trainer = trainer(planted.dHead, settings, 1);
         trainer.initialise(planted.draw(arena, 2048, 2), 2048);
+        return steps(trainer, planted, settings);
+    }
+
+    private static SaeTrainer steps(SaeTrainer trainer, PlantedVectors planted, TrainerSettings settings) {
         for (int step = 0; step < settings.schedule().steps(); step++) {
             try (Arena batchArena = Arena.ofShared()) {
                 trainer.step(planted.draw(batchArena, 128, 100 + step), 128);
@@ -176,12 +183,45 @@ class SaeTrainerTest {
                 .fvu();
     }
 
+    @Test
+    void latentsThatNoPursuitChoosesBecomeWhatCodesLeave() {
+        PlantedVectors planted = new PlantedVectors(24, 96, 4, 0.02, 1);
+        SaeTrainer replaced = trainedWithSilentHalf(planted, 1000);
+        SaeTrainer left = trainedWithSilentHalf(planted, Long.MAX_VALUE);
+        Refinement pursuit = Refinement.pursuit(12);
+        assertThat(pursuedError(replaced, planted, pursuit)).isLessThan(0.7 * pursuedError(left, planted, pursuit));
+        for (int latent = 0; latent < 96; latent += 2) {
+            assertThat(replaced.dictionary().encoderBias().getAtIndex(JAVA_FLOAT, latent))
+                    .as("b_enc[%d]", latent)
+                    .isGreaterThan(SILENT);
+            assertThat(left.dictionary().encoderBias().getAtIndex(JAVA_FLOAT, latent))
+                    .isEqualTo(SILENT);
+        }
+    }
+
+    /** Trains on pursued codes, every second latent's detector so low at the start that it is never a candidate. */
+    private SaeTrainer trainedWithSilentHalf(PlantedVectors planted, long deadAfter) {
+        TrainerSettings plain = settings(96, PrefixLoss.of(List.of(4)), new Schedule(300, 128, 5e-3f, 20, 0.5f));
+        TrainerSettings settings = refined(plain, Refinement.pursuit(12), new AuxiliaryLoss(deadAfter, 8, 64, 1));
+        SaeTrainer trainer = trainer(planted.dHead, settings, 1);
+        trainer.initialise(planted.draw(arena, 2048, 2), 2048);
+        for (int latent = 0; latent < 96; latent += 2) {
+            trainer.dictionary().encoderBias().setAtIndex(JAVA_FLOAT, latent, SILENT);
+        }
+        trainer.reload();
+        return steps(trainer, planted, settings);
+    }
+
     private static TrainerSettings refined(TrainerSettings settings, Refinement refinement) {
+        return refined(settings, refinement, settings.auxiliary());
+    }
+
+    private static TrainerSettings refined(TrainerSettings settings, Refinement refinement, AuxiliaryLoss auxiliary) {
         return new TrainerSettings(
                 settings.latents(),
                 settings.loss(),
                 settings.schedule(),
-                settings.auxiliary(),
+                auxiliary,
                 settings.initialisation(),
                 refinement,
                 settings.seed());
