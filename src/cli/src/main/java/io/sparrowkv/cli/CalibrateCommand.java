@@ -126,6 +126,11 @@ final class CalibrateCommand implements Runnable {
         if (!(bytes > 0 && bytes < 1 << 20)) {
             throw new InvalidInputException("--bytes " + bytes + ": must be above 0, such as 68");
         }
+        if (refinement.bounded()) {
+            throw new InvalidInputException(
+                    "--refine %s: a profile gives all vectors of a site as many pairs; leave the bound out, such as pursuit:%d"
+                            .formatted(refinement.label(), refinement.candidates()));
+        }
         List<Integer> budgets = new ArrayList<>(new TreeSet<>(pairs));
         Check.range("--pairs", budgets.getFirst(), 1, Integer.MAX_VALUE);
         List<Kept> kept = choices(budgets);

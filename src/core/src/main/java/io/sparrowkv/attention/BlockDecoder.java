@@ -79,7 +79,6 @@ final class BlockDecoder {
             MemorySegment rows) {
         int[] offsets = codes.offsets;
         float[] coefficients = codes.coefficients;
-        int budget = codes.budget();
         long rowBytes = (long) dims * Float.BYTES;
         int d = 0;
         for (; d <= dims - 4 * LANES; d += 4 * LANES) {
@@ -93,8 +92,8 @@ final class BlockDecoder {
                 FloatVector s1 = b1;
                 FloatVector s2 = b2;
                 FloatVector s3 = b3;
-                int end = t * budget + read;
-                for (int k = t * budget; k < end; k++) {
+                int end = codes.end(t, read);
+                for (int k = codes.first(t); k < end; k++) {
                     FloatVector coefficient = Lanes.broadcast(coefficients[k]);
                     long at = offsets[k] + column;
                     s0 = load(atoms, at).fma(coefficient, s0);
@@ -114,8 +113,8 @@ final class BlockDecoder {
             FloatVector initial = load(bias, column);
             for (int t = 0; t < count; t++) {
                 FloatVector sum = initial;
-                int end = t * budget + read;
-                for (int k = t * budget; k < end; k++) {
+                int end = codes.end(t, read);
+                for (int k = codes.first(t); k < end; k++) {
                     sum = load(atoms, offsets[k] + column).fma(Lanes.broadcast(coefficients[k]), sum);
                 }
                 sum.intoMemorySegment(rows, t * rowBytes + column, Lanes.ORDER);
@@ -125,8 +124,8 @@ final class BlockDecoder {
             long column = (long) d * Float.BYTES;
             for (int t = 0; t < count; t++) {
                 float sum = bias.get(JAVA_FLOAT_UNALIGNED, column);
-                int end = t * budget + read;
-                for (int k = t * budget; k < end; k++) {
+                int end = codes.end(t, read);
+                for (int k = codes.first(t); k < end; k++) {
                     sum = Math.fma(atoms.get(JAVA_FLOAT_UNALIGNED, offsets[k] + column), coefficients[k], sum);
                 }
                 rows.set(JAVA_FLOAT_UNALIGNED, t * rowBytes + column, sum);

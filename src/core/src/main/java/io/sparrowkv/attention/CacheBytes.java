@@ -5,11 +5,11 @@ package io.sparrowkv.attention;
  *
  * @param tokens tokens of the sequence
  * @param codedVectors keys that the codes stand for, over all layers and KV heads, and as many values
- * @param keyIndices atom indices of the keys' codes
+ * @param keyIndices atom indices of the keys' codes, with the counts of their pairs where they are counted
  * @param keyCoefficients coefficients of the keys' codes, without scales; of quantized keys their levels
  * @param keyResiduals levels of what the keys' pairs leave, without scales
  * @param keyScales scales of all these levels
- * @param valueIndices atom indices of the values' codes
+ * @param valueIndices atom indices of the values' codes, with the counts of their pairs where they are counted
  * @param valueCoefficients coefficients of the values' codes, without scales; of quantized values their levels
  * @param valueResiduals levels of what the values' pairs leave, without scales
  * @param valueScales scales of all these levels

@@ -124,7 +124,8 @@ public record CacheOptions(
      * @param mostLatents atoms of the largest dictionary, any of which an index names at all sites
      */
     public PairFormat pairs(int mostLatents, int layer, VectorKind kind) {
-        return PairFormat.of(coefficients, residualBits.of(layer, kind), mostLatents);
+        return PairFormat.of(coefficients, residualBits.of(layer, kind), mostLatents)
+                .withCounts(refinement.bounded());
     }
 
     /** Atoms of the largest dictionary. */
@@ -198,7 +199,8 @@ public record CacheOptions(
         List<Integer> valueBits = byLayer(shape, residualBits, VectorKind.VALUE);
         Set<Integer> bits = new HashSet<>(keyBits);
         bits.addAll(valueBits);
-        PairFormat pairs = PairFormat.of(coefficients, bits.size() == 1 ? keyBits.getFirst() : 0, mostLatents);
+        PairFormat pairs = PairFormat.of(coefficients, bits.size() == 1 ? keyBits.getFirst() : 0, mostLatents)
+                .withCounts(refinement.bounded());
         return new StoreProfile(
                 new BlockCodec(pairs, refinement).label(),
                 model,
@@ -229,6 +231,11 @@ public record CacheOptions(
         require("--sinks", sinks, 0, Integer.MAX_VALUE / 2);
         require("--threads", threads, 1, 1024);
         require("--queue", queue, 1, 1024);
+        if (refinement.bounded() && !coefficients.scaled()) {
+            throw new InvalidInputException(
+                    "--refine %s ends codes early, but beside fp16 coefficients missing pairs take as much room as others; keep coefficients of 8, 6 or 4 bits (--coefficients 4, or +4bit in a codec's name), or leave the bound out"
+                            .formatted(refinement.label()));
+        }
     }
 
     private static int smallestDictionary(

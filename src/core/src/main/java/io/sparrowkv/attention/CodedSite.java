@@ -158,12 +158,18 @@ final class CodedSite implements KvSite, CodeTarget {
     }
 
     @Override
-    public CacheBytes.Codes bytes(boolean open) {
-        long indices = layout.indexBytes();
+    public synchronized CacheBytes.Codes bytes(boolean open) {
+        CacheBytes.Codes bytes = open ? bytes(layout.indexBytes(), layout.byteSize()) : CacheBytes.Codes.NONE;
+        for (int block = released; block < sealed; block++) {
+            bytes = bytes.plus(bytes(layout.indexBytes(bodies[block]), layout.byteSize(bodies[block])));
+        }
+        return bytes;
+    }
+
+    private CacheBytes.Codes bytes(long indices, long all) {
         long residuals = layout.residualBytes();
         long scales = layout.scaleBytes();
-        return new CacheBytes.Codes(indices, layout.byteSize() - indices - residuals - scales, residuals, scales)
-                .times(blocks() + (open ? 1 : 0));
+        return new CacheBytes.Codes(indices, all - indices - residuals - scales, residuals, scales);
     }
 
     @Override
@@ -183,6 +189,7 @@ final class CodedSite implements KvSite, CodeTarget {
 
     private synchronized void seal() {
         BlockKey key = key(sealed);
+        layout.close(open);
         store.put(key, layout, open);
         BlockLease lease = store.get(key).orElseThrow();
         if (sealed == leases.length) {

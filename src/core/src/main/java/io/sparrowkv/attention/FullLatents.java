@@ -22,8 +22,8 @@ final class FullLatents implements LatentKernels {
         FloatVector initial = FloatVector.fromArray(SPECIES, bias, 0);
         for (int t = 0; t < count; t++) {
             FloatVector sum = initial;
-            int end = t * codes.budget() + read;
-            for (int k = t * codes.budget(); k < end; k++) {
+            int end = codes.end(t, read);
+            for (int k = codes.first(t); k < end; k++) {
                 sum = FloatVector.fromMemorySegment(SPECIES, latents, offsets[k], Lanes.ORDER)
                         .fma(FloatVector.broadcast(SPECIES, coefficients[k]), sum);
             }
@@ -38,8 +38,8 @@ final class FullLatents implements LatentKernels {
         float[] coefficients = codes.coefficients;
         for (int t = 0; t < count; t++) {
             FloatVector weight = FloatVector.fromArray(SPECIES, weights, weightsAt + t * WIDTH);
-            int end = t * codes.budget() + read;
-            for (int k = t * codes.budget(); k < end; k++) {
+            int end = codes.end(t, read);
+            for (int k = codes.first(t); k < end; k++) {
                 int at = offsets[k];
                 weight.fma(
                                 FloatVector.broadcast(SPECIES, coefficients[k]),

@@ -53,13 +53,16 @@ final class ResidualWriter {
                 dictionary.decoderWeights(),
                 dictionary.decoderBias(),
                 decoded);
+        long code = layout.rowOffset(body, head, token);
         for (int i = 0; i < count; i++) {
+            int pairs = layout.pairs(body, head, token + i);
             long vector = ((long) (from + i) * layout.kvHeads() + head) * dHead;
             long row = (long) (token + i) * dHead;
             for (int d = 0; d < dHead; d++) {
                 residual[d] = vectors.getAtIndex(JAVA_FLOAT, vector + d) - decoded.getAtIndex(JAVA_FLOAT, row + d);
             }
-            codec.encode(residual, body, layout.rowOffset(head, token + i) + layout.residualOffset());
+            codec.encode(residual, body, code + layout.residualOffset(pairs));
+            code += layout.rowBytes(pairs);
         }
     }
 
@@ -78,8 +81,11 @@ final class ResidualWriter {
             float[] scratch,
             MemorySegment rows) {
         int dHead = layout.dHead();
+        long code = layout.rowOffset(body, head, 0);
         for (int t = 0; t < count; t++) {
-            codec.decode(body, layout.rowOffset(head, t) + layout.residualOffset(), scratch);
+            int pairs = layout.pairs(body, head, t);
+            codec.decode(body, code + layout.residualOffset(pairs), scratch);
+            code += layout.rowBytes(pairs);
             long row = (long) t * dHead * Float.BYTES;
             int d = 0;
             for (; d <= dHead - LANES; d += LANES) {

@@ -28,13 +28,14 @@ final class UnpackedCodes {
 
     private static final float HALF_TO_FLOAT_SCALE = 0x1p112f;
 
-    /** Stride times the index of each pair, {@code [tokens, budget]}. */
+    /** Stride times the index of each pair, code after code. */
     final int[] offsets;
 
-    /** The coefficient of each pair, {@code [tokens, budget]}. */
+    /** The coefficient of each pair, likewise. */
     final float[] coefficients;
 
-    private int budget;
+    /** The first pair of each code, and behind the last. */
+    private final int[] starts = new int[CodeBlockLayout.TOKENS + 1];
 
     /** @param mostBudget largest budget of any layout read */
     UnpackedCodes(int mostBudget) {
@@ -44,9 +45,14 @@ final class UnpackedCodes {
         coefficients = new float[pairs];
     }
 
-    /** Pairs of a code. */
-    int budget() {
-        return budget;
+    /** The first pair of a code. */
+    int first(int token) {
+        return starts[token];
+    }
+
+    /** Behind the last of the first {@code read} pairs of a code. */
+    int end(int token, int read) {
+        return Math.min(starts[token] + read, starts[token + 1]);
     }
 
     /**
@@ -55,7 +61,6 @@ final class UnpackedCodes {
      * @param stride what an index is multiplied by: the bytes of a row of what it indexes
      */
     void read(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
-        budget = layout.budget();
         if (layout.pairs().packed()) {
             readPacked(layout, body, head, count, stride);
         } else {
@@ -64,9 +69,12 @@ final class UnpackedCodes {
     }
 
     private void readPlain(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
-        long indices = layout.rowOffset(head, 0);
+        long indices = layout.rowOffset(body, head, 0);
         long halves = layout.coefficientOffset() + indices;
-        int pairs = count * budget;
+        for (int t = 0; t <= count; t++) {
+            starts[t] = t * layout.budget();
+        }
+        int pairs = starts[count];
         int i = 0;
         for (; i <= pairs - Lanes.LANES; i += Lanes.LANES) {
             long at = (long) i * Short.BYTES;
@@ -91,25 +99,31 @@ final class UnpackedCodes {
 
     private void readPacked(CodeBlockLayout layout, MemorySegment body, int head, int count, int stride) {
         PairFormat pairs = layout.pairs();
-        long row = layout.rowOffset(head, 0);
+        long row = layout.rowOffset(body, head, 0);
+        int to = 0;
         for (int t = 0; t < count; t++) {
-            short scale = body.get(JAVA_SHORT_UNALIGNED, row + layout.packedPairBytes());
+            int found = layout.pairs(body, head, t);
+            short scale = body.get(JAVA_SHORT_UNALIGNED, row + layout.scaleOffset(found));
             float step = pairs.coefficients().step(scale);
             int zero = pairs.coefficients().zero(scale);
             if (pairs.bits() == Short.SIZE) {
-                readShorts(pairs.indexBits(), body, row, t * budget, stride, step, zero);
+                readShorts(pairs.indexBits(), body, row, found, to, stride, step, zero);
             } else {
-                readBits(pairs.indexBits(), pairs.bits(), body, row, t * budget, stride, step, zero);
+                readBits(pairs.indexBits(), pairs.bits(), body, row, found, to, stride, step, zero);
             }
-            row += layout.rowBytes();
+            starts[t] = to;
+            to += found;
+            row += layout.rowBytes(found);
         }
+        starts[count] = to;
     }
 
     /** A row whose pairs take 16 bits, as a 12-bit index and a 4-bit level do. */
-    private void readShorts(int indexBits, MemorySegment body, long row, int to, int stride, float step, int zero) {
+    private void readShorts(
+            int indexBits, MemorySegment body, long row, int found, int to, int stride, float step, int zero) {
         int mask = (1 << indexBits) - 1;
         int i = 0;
-        for (; i < budget && row + 2L * (i + Lanes.LANES) <= body.byteSize(); i += Lanes.LANES) {
+        for (; i < found && row + 2L * (i + Lanes.LANES) <= body.byteSize(); i += Lanes.LANES) {
             IntVector pair = widen(body, row + 2L * i, VectorOperators.ZERO_EXTEND_S2I);
             pair.and(mask).mul(stride).intoArray(offsets, to + i);
             ((FloatVector) pair.lanewise(VectorOperators.LSHR, indexBits)
@@ -118,7 +132,7 @@ final class UnpackedCodes {
                     .mul(step)
                     .intoArray(coefficients, to + i);
         }
-        for (; i < budget; i++) {
+        for (; i < found; i++) {
             int pair = Short.toUnsignedInt(body.get(JAVA_SHORT_UNALIGNED, row + 2L * i));
             offsets[to + i] = (pair & mask) * stride;
             coefficients[to + i] = step * ((pair >>> indexBits) - zero);
@@ -126,10 +140,18 @@ final class UnpackedCodes {
     }
 
     private void readBits(
-            int indexBits, int bits, MemorySegment body, long row, int to, int stride, float step, int zero) {
+            int indexBits,
+            int bits,
+            MemorySegment body,
+            long row,
+            int found,
+            int to,
+            int stride,
+            float step,
+            int zero) {
         int indexMask = (1 << indexBits) - 1;
         int levelMask = (1 << bits - indexBits) - 1;
-        for (int i = 0; i < budget; i++) {
+        for (int i = 0; i < found; i++) {
             int bit = i * bits;
             int pair = body.get(JAVA_INT_UNALIGNED, row + (bit >>> 3)) >>> (bit & 7);
             offsets[to + i] = (pair & indexMask) * stride;

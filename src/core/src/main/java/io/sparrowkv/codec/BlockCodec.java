@@ -7,7 +7,7 @@ import java.util.regex.Pattern;
 
 /**
  * How vectors become the bytes of a block, in one line: the version of {@link CodeBlockLayout}, the format of pairs when it is not
- * the plain one, with the bits of the residual when it is kept, and the refinement when there is one, such as {@code sparse/1 12+4 pursuit:64}. Stores compare it as text.
+ * the plain one, with whether its rows are counted and the bits of the residual when it is kept, and the refinement when there is one, such as {@code sparse/1 12+4 pursuit:64}. Stores compare it as text.
  *
  * @param pairs what a pair takes
  * @param refinement what was done to the encoder's codes

@@ -45,6 +45,22 @@ import java.lang.foreign.MemorySegment;
  * {@value #ALIGNMENT}. What a level stands for is in {@link Coefficients}; that of a missing pair stands for 0. They are the data buffer of the Arrow record
  * batch in {@code arrow-schemas/packed-code-block.schema.json}.
  *
+ * <p>Counted pairs ({@link PairFormat#counted}) are packed ones of codes that differ in length, as those of a pursuit with an error
+ * bound do. A row has as many pairs as its code, without those whose coefficient is kept as 0; the budget is the most it may have.
+ *
+ * <pre>
+ * offset                   type                         content
+ * 0                        int32 [kvHeads + 1]          where each head begins, and where the last ends, from the data on
+ * padded to 8: the data    head by head:
+ * 0                        bits [TOKENS], the first     counts of the rows' pairs, of the bits that hold the budget
+ *                          lowest
+ * 8 · bits of a count      rows                         as packed rows, ⌈count · (n + c) / 8⌉ in place of ⌈budget · (n + c) / 8⌉
+ * </pre>
+ *
+ * <p>Heads follow each other without gaps, and the block ends at a multiple of 8 bytes; {@link #byteSize()} is the most that it can
+ * take, {@link #byteSize(MemorySegment)} what it takes. A block that is being filled has gaps behind its heads until {@link #close}.
+ * Offsets and data are the two buffers of the Arrow record batch in {@code arrow-schemas/counted-code-block.schema.json}.
+ *
  * <p>A binary16 is the nearest one. A coefficient that is too large for it ({@link Coefficients#LARGEST} and up to the rounding) is
  * refused: it means vectors far outside of what the dictionary was trained on.
  *
@@ -93,9 +109,19 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         return kvHeads * TOKENS;
     }
 
-    /** Bytes of the indices, without padding. */
+    /** Bytes of the indices, without padding; where pairs are counted the most that they can take, counts and offsets with them. */
     public long indexBytes() {
-        return (long) rows() * budget * pairs.indexBits() / Byte.SIZE;
+        return indexBytes((long) rows() * budget);
+    }
+
+    /** Bytes of the indices of a block, without padding; counts and offsets with them. */
+    public long indexBytes(MemorySegment body) {
+        return pairs.counted() ? indexBytes(pairs(body)) : indexBytes();
+    }
+
+    private long indexBytes(long count) {
+        return count * pairs.indexBits() / Byte.SIZE
+                + (pairs.counted() ? counted().indexBytes() : 0);
     }
 
     /** Bytes of the scales, those of residuals too. */
@@ -114,14 +140,14 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         return pairs.residualBits() > 0;
     }
 
-    /** How residuals are kept, at {@link #residualOffset} of each row. */
+    /** How residuals are kept, at {@link #residualOffset(int)} of each row. */
     public RotatedCodec residualCodec() {
         return new RotatedCodec(dHead, pairs.residualBits());
     }
 
-    /** Offset in bytes of a residual from the beginning of its row. */
-    public int residualOffset() {
-        return packedPairBytes() + Short.BYTES;
+    /** Offset in bytes of a residual from the beginning of its row of {@code count} pairs. */
+    public int residualOffset(int count) {
+        return scaleOffset(count) + Short.BYTES;
     }
 
     /** Bytes of plain indices, and also of plain coefficients, without padding. */
@@ -134,25 +160,82 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         return aligned(partBytes());
     }
 
-    /** Bytes of a packed row. */
+    /** Bytes of a packed row of {@code budget} pairs. */
     public int rowBytes() {
-        return residualOffset() + (keepsResidual() ? Short.BYTES + dHead * pairs.residualBits() / Byte.SIZE : 0);
+        return rowBytes(budget);
     }
 
-    /** Bytes of a block. */
+    /** Bytes of a packed row of {@code count} pairs. */
+    public int rowBytes(int count) {
+        return residualOffset(count) + (keepsResidual() ? Short.BYTES + dHead * pairs.residualBits() / Byte.SIZE : 0);
+    }
+
+    /** Bytes of a block; where pairs are counted the most that one can take. */
     public long byteSize() {
+        if (pairs.counted()) {
+            return counted().mostBytes();
+        }
         return pairs.packed() ? aligned((long) rows() * rowBytes()) : 2 * coefficientOffset();
     }
 
-    /** Offset in bytes, in a packed block or within a part of a plain one, of the code of {@code token} (0 to {@value #TOKENS} − 1) of {@code head}. */
-    public long rowOffset(int head, int token) {
-        long row = (long) head * TOKENS + token;
-        return row * (pairs.packed() ? rowBytes() : budget * Short.BYTES);
+    /** Bytes that a block takes, which are fewer than {@link #byteSize()} where pairs are counted and it is closed. */
+    public long byteSize(MemorySegment body) {
+        return pairs.counted() ? counted().byteSize(body) : byteSize();
     }
 
-    /** Offset in bytes of a packed row's scale from its beginning. */
-    public int packedPairBytes() {
-        return (budget * pairs.bits() + Byte.SIZE - 1) / Byte.SIZE;
+    /** Pairs of the code of {@code token} of {@code head}: the budget, or where they are counted those that are there. */
+    public int pairs(MemorySegment body, int head, int token) {
+        return pairs.counted() ? counted().count(body, head, token) : budget;
+    }
+
+    /** Pairs of all codes of a block. */
+    public long pairs(MemorySegment body) {
+        long sum = 0;
+        for (int head = 0; head < kvHeads; head++) {
+            for (int token = 0; token < TOKENS; token++) {
+                sum += pairs(body, head, token);
+            }
+        }
+        return sum;
+    }
+
+    /**
+     * Offset in bytes, in a packed block or within a part of a plain one, of the code of {@code token} (0 to {@value #TOKENS} − 1) of
+     * {@code head}. Of counted rows those before it are looked at; the next row begins {@link #rowBytes(int)} behind.
+     */
+    public long rowOffset(MemorySegment body, int head, int token) {
+        if (!pairs.counted()) {
+            long row = (long) head * TOKENS + token;
+            return row * (pairs.packed() ? rowBytes() : budget * Short.BYTES);
+        }
+        CountedRows rows = counted();
+        long offset = rows.firstRow(body, head);
+        for (int before = 0; before < token; before++) {
+            offset += rowBytes(rows.count(body, head, before));
+        }
+        return offset;
+    }
+
+    /** Offset in bytes of a packed row's scale from its beginning, behind {@code count} pairs. */
+    public int scaleOffset(int count) {
+        return (count * pairs.bits() + Byte.SIZE - 1) / Byte.SIZE;
+    }
+
+    /** Where the rows of a counted block are. */
+    CountedRows counted() {
+        int countBits = CountedRows.bits(budget);
+        return new CountedRows(kvHeads, countBits, TOKENS * rowBytes() + TOKENS * countBits / Byte.SIZE);
+    }
+
+    /** Ends the filling of a block: closes the gaps behind the heads of a counted one, and leaves zeros behind the last. */
+    public void close(MemorySegment body) {
+        if (pairs.counted()) {
+            long[] ends = new long[kvHeads];
+            for (int head = 0; head < kvHeads; head++) {
+                ends[head] = rowOffset(body, head, TOKENS);
+            }
+            counted().close(body, ends);
+        }
     }
 
     private static long aligned(long bytes) {
@@ -160,7 +243,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
     }
 
     /**
-     * Writes codes of one KV head into a block.
+     * Writes codes of one KV head into a block. Counted rows are written in the order of their tokens, and then {@link #close closed}.
      *
      * @param codes codes of at least this layout's budget; only the first pairs of each are taken
      * @param row row in {@code codes} of the first token
@@ -177,6 +260,10 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
                     .formatted(head, token, count, codes.budget(), this));
         }
         Row values = new Row(budget);
+        if (pairs.counted() && token == 0) {
+            counted().open(body, head);
+        }
+        long to = rowOffset(body, head, token);
         for (int i = 0; i < count; i++) {
             long from = (row + (long) i * step) * codes.budget() * Integer.BYTES;
             MemorySegment.copy(codes.indices(), JAVA_INT, from, values.indices, 0, budget);
@@ -184,7 +271,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
             for (float coefficient : values.coefficients) {
                 requireFinite(coefficient);
             }
-            write(values, body, rowOffset(head, token + i));
+            to += write(values, body, head, token + i, to);
         }
     }
 
@@ -200,7 +287,7 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         for (int head = 0; head < kvHeads; head++) {
             for (int token = 0; token < TOKENS; token++) {
                 read(values, body, head, token);
-                plain.write(values, plainBody, plain.rowOffset(head, token));
+                plain.write(values, plainBody, head, token, plain.rowOffset(plainBody, head, token));
             }
         }
     }
@@ -210,11 +297,16 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         CodeBlockLayout plain = plain();
         Row values = new Row(budget);
         for (int head = 0; head < kvHeads; head++) {
+            if (pairs.counted()) {
+                counted().open(body, head);
+            }
+            long to = rowOffset(body, head, 0);
             for (int token = 0; token < TOKENS; token++) {
                 plain.read(values, plainBody, head, token);
-                write(values, body, rowOffset(head, token));
+                to += write(values, body, head, token, to);
             }
         }
+        close(body);
     }
 
     /** One code, widened. */
@@ -228,6 +320,17 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
             coefficients = new float[budget];
             levels = new int[budget];
         }
+
+        /** Moves the pairs of other levels together; returns how many they are. */
+        int dropLevels(int level) {
+            int kept = 0;
+            for (int pair = 0; pair < levels.length; pair++) {
+                indices[kept] = indices[pair];
+                levels[kept] = levels[pair];
+                kept += levels[pair] == level ? 0 : 1;
+            }
+            return kept;
+        }
     }
 
     private void read(Row values, MemorySegment body, int head, int token) {
@@ -237,24 +340,31 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         }
     }
 
-    private void write(Row values, MemorySegment body, long to) {
+    /** Writes a row and returns its bytes, of a plain one in each part. */
+    private int write(Row values, MemorySegment body, int head, int token, long to) {
         if (pairs.packed()) {
-            writePacked(values, body, to);
-            return;
+            short scale = pairs.coefficients().quantize(values.coefficients, budget, values.levels);
+            int count = budget;
+            if (pairs.counted()) {
+                count = values.dropLevels(pairs.coefficients().zero(scale));
+                counted().setCount(body, head, token, count);
+            }
+            writePacked(values, count, scale, body, to);
+            return rowBytes(count);
         }
         for (int pair = 0; pair < budget; pair++) {
             long offset = to + (long) pair * Short.BYTES;
             body.set(JAVA_SHORT, offset, (short) values.indices[pair]);
             body.set(JAVA_SHORT, coefficientOffset() + offset, Float.floatToFloat16(values.coefficients[pair]));
         }
+        return budget * Short.BYTES;
     }
 
-    private void writePacked(Row values, MemorySegment body, long to) {
-        short scale = pairs.coefficients().quantize(values.coefficients, budget, values.levels);
+    private void writePacked(Row values, int count, short scale, MemorySegment body, long to) {
         long bits = 0;
         int held = 0;
         long at = to;
-        for (int pair = 0; pair < budget; pair++) {
+        for (int pair = 0; pair < count; pair++) {
             bits |= (long) (values.levels[pair] << pairs.indexBits() | values.indices[pair]) << held;
             for (held += pairs.bits(); held >= Byte.SIZE; held -= Byte.SIZE) {
                 body.set(JAVA_BYTE, at++, (byte) bits);
@@ -275,21 +385,28 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         }
     }
 
-    /** The atom index of a pair in {@code body}. */
+    /** The atom index of a pair in {@code body}; 0 where a counted row has none. */
     public int index(MemorySegment body, int head, int token, int pair) {
-        long row = rowOffset(head, token);
+        long row = rowOffset(body, head, token);
+        if (pair >= pairs(body, head, token)) {
+            return 0;
+        }
         return pairs.packed()
                 ? packedPair(body, row, pair) & pairs.mostLatents() - 1
                 : Short.toUnsignedInt(body.get(JAVA_SHORT, row + (long) pair * Short.BYTES));
     }
 
-    /** The coefficient of a pair in {@code body}. */
+    /** The coefficient of a pair in {@code body}; 0 where a counted row has none. */
     public float coefficient(MemorySegment body, int head, int token, int pair) {
-        long row = rowOffset(head, token);
+        long row = rowOffset(body, head, token);
+        int count = pairs(body, head, token);
+        if (pair >= count) {
+            return 0;
+        }
         if (!pairs.packed()) {
             return Float.float16ToFloat(body.get(JAVA_SHORT, coefficientOffset() + row + (long) pair * Short.BYTES));
         }
-        short scale = body.get(JAVA_SHORT_UNALIGNED, row + packedPairBytes());
+        short scale = body.get(JAVA_SHORT_UNALIGNED, row + scaleOffset(count));
         Coefficients form = pairs.coefficients();
         return Coefficients.value(
                 packedPair(body, row, pair) >>> pairs.indexBits(), form.step(scale), form.zero(scale));

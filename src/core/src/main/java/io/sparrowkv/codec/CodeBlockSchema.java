@@ -22,7 +22,7 @@ import org.apache.arrow.vector.types.pojo.Schema;
 
 /**
  * The Arrow schema of a code block: that of {@code arrow-schemas/code-block.schema.json}, or for packed pairs that of
- * {@code packed-code-block.schema.json}, which are written for one budget, with the sizes and the metadata of the block at hand.
+ * {@code packed-code-block.schema.json}, or for counted ones {@code counted-code-block.schema.json}, which are written for one budget, with the sizes and the metadata of the block at hand.
  */
 public final class CodeBlockSchema {
     public static final String FORMAT_VERSION = "sparrow.format_version";
@@ -40,8 +40,12 @@ public final class CodeBlockSchema {
     /** Of packed pairs: bits of a number of the residual. */
     public static final String RESIDUAL_BITS = "sparrow.residual_bits";
 
+    /** Of counted pairs: bits of a count. */
+    public static final String COUNT_BITS = "sparrow.count_bits";
+
     private static final String PLAIN = "/io/sparrowkv/schemas/code-block.schema.json";
     private static final String PACKED = "/io/sparrowkv/schemas/packed-code-block.schema.json";
+    private static final String COUNTED = "/io/sparrowkv/schemas/counted-code-block.schema.json";
 
     private CodeBlockSchema() {}
 
@@ -53,6 +57,18 @@ public final class CodeBlockSchema {
     /** The schema of packed pairs as the file has it. */
     public static Schema packedContract() {
         return read(PACKED);
+    }
+
+    /** The schema of counted pairs as the file has it. */
+    public static Schema countedContract() {
+        return read(COUNTED);
+    }
+
+    private static Schema contract(PairFormat pairs) {
+        if (pairs.counted()) {
+            return countedContract();
+        }
+        return pairs.packed() ? packedContract() : contract();
     }
 
     private static Schema read(String resource) {
@@ -82,15 +98,19 @@ public final class CodeBlockSchema {
                     Integer.toString(layout.pairs().coefficients().bits()));
             metadata.put(RESIDUAL_BITS, Integer.toString(layout.pairs().residualBits()));
         }
-        List<Field> fields = (layout.pairs().packed() ? packedContract() : contract())
-                .getFields().stream()
-                        .map(field ->
-                                new Field(field.getName(), FieldType.notNullable(type(layout)), field.getChildren()))
-                        .toList();
+        if (layout.pairs().counted()) {
+            metadata.put(COUNT_BITS, Integer.toString(CountedRows.bits(layout.budget())));
+        }
+        List<Field> fields = contract(layout.pairs()).getFields().stream()
+                .map(field -> new Field(field.getName(), FieldType.notNullable(type(layout)), field.getChildren()))
+                .toList();
         return new Schema(fields, metadata);
     }
 
     private static ArrowType type(CodeBlockLayout layout) {
+        if (layout.pairs().counted()) {
+            return ArrowType.Binary.INSTANCE;
+        }
         return layout.pairs().packed()
                 ? new ArrowType.FixedSizeBinary(layout.rowBytes())
                 : new ArrowType.FixedSizeList(layout.budget());
@@ -104,14 +124,21 @@ public final class CodeBlockSchema {
     public static VectorSchemaRoot wrap(CodeBlockLayout layout, MemorySegment body, BufferAllocator allocator) {
         VectorSchemaRoot root = VectorSchemaRoot.create(of(layout), allocator);
         try (ArrowBuf buffer = allocator.wrapForeignAllocation(new Borrowed(body));
-                ArrowRecordBatch batch = batch(layout, buffer, allocator.getEmpty())) {
+                ArrowRecordBatch batch = batch(layout, body, buffer, allocator.getEmpty())) {
             new VectorLoader(root).load(batch);
         }
         return root;
     }
 
-    private static ArrowRecordBatch batch(CodeBlockLayout layout, ArrowBuf body, ArrowBuf none) {
+    private static ArrowRecordBatch batch(CodeBlockLayout layout, MemorySegment memory, ArrowBuf body, ArrowBuf none) {
         ArrowFieldNode rows = new ArrowFieldNode(layout.rows(), 0);
+        if (layout.pairs().counted()) {
+            ArrowBuf offsets = body.slice(0, (layout.kvHeads() + 1L) * Integer.BYTES);
+            ArrowBuf heads =
+                    body.slice(layout.counted().data(), layout.counted().dataBytes(memory));
+            ArrowFieldNode node = new ArrowFieldNode(layout.kvHeads(), 0);
+            return new ArrowRecordBatch(layout.kvHeads(), List.of(node), List.of(none, offsets, heads));
+        }
         if (layout.pairs().packed()) {
             ArrowBuf packed = body.slice(0, (long) layout.rows() * layout.rowBytes());
             return new ArrowRecordBatch(layout.rows(), List.of(rows), List.of(none, packed));

@@ -34,11 +34,11 @@ public final class ArrowBlockStore implements BlockStore {
 
     @Override
     public synchronized void put(BlockKey key, CodeBlockLayout layout, MemorySegment body) {
-        long size = layout.byteSize();
-        if (body.byteSize() != size) {
+        if (body.byteSize() != layout.byteSize()) {
             throw new IllegalArgumentException(
-                    "body of %d bytes where %s has %d".formatted(body.byteSize(), layout, size));
+                    "body of %d bytes where %s has %d".formatted(body.byteSize(), layout, layout.byteSize()));
         }
+        long size = layout.byteSize(body);
         ArrowBuf buffer = allocate(key, size);
         MemorySegment.copy(body, 0, memory(buffer), 0, size);
         Entry earlier = blocks.put(key, new Entry(layout, buffer));

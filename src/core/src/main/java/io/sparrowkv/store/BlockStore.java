@@ -11,7 +11,8 @@ public interface BlockStore extends AutoCloseable {
     /**
      * Keeps a copy of a block, in place of an earlier one of that key.
      *
-     * @param body {@link CodeBlockLayout#byteSize} bytes
+     * @param body {@link CodeBlockLayout#byteSize()} bytes, closed; no more need be kept than
+     *     {@link CodeBlockLayout#byteSize(MemorySegment)} of them
      * @throws InvalidInputException when the store is full; it is then as it was
      */
     void put(BlockKey key, CodeBlockLayout layout, MemorySegment body);

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.NonFiniteVectorException;
@@ -13,8 +14,11 @@ import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.ArrowBlockStore;
+import io.sparrowkv.store.BlockKey;
+import io.sparrowkv.store.BlockLease;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -24,6 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SparseCacheTest {
     private static final long STORE_LIMIT = 64 << 20;
@@ -277,6 +282,26 @@ class SparseCacheTest {
         scene.byHead().matchesOracle(70, 1);
     }
 
+    @ParameterizedTest(name = "bound {0}, {1} bits, {2} residual bits, window {3}, {4}, d={5}, chunk {6}")
+    @CsvSource({
+        "0.7, 4, 0, 64, POST, 24, 250",
+        "0.7, 4, 0, 64, PRE, 48, 1",
+        "0.9, 6, 0, 0, PRE, 22, 63",
+        "0.8, 4, 0, 0, POST, 24, 1",
+        "0.8, 8, 0, 10, PRE, 36, 90",
+        "0.7, 4, 1, 64, PRE, 24, 100",
+        "0.7, 4, 2, 0, POST, 16, 70"
+    })
+    void readsCodesOfAsManyPairsAsTheirErrorsAskFor(
+            double bound, String bits, int residualBits, int window, RopeStage rope, int dHead, int chunk) {
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(9, 14))
+                .withRefinement(Refinement.pursuit(20, bound))
+                .withCoefficients(Coefficients.parse(bits))
+                .withResidualBits(residualBits);
+        Scene.of(AttentionShape.of(1, 4, 2, dHead), options, 150).rope(rope).matchesOracle(chunk);
+    }
+
     @ParameterizedTest
     @CsvSource({"0, POST", "10, POST", "64, PRE"})
     void residualsMayDifferBySite(int window, RopeStage rope) {
@@ -343,6 +368,8 @@ class SparseCacheTest {
         assertRefused(shape, good.withBudgets(Budgets.of(8, 16).with(2, VectorKind.KEY, 4)), "layer", "2");
         assertRefused(shape, good.withWindow(-1), "--window", "-1");
         assertRefused(shape, good.withSinks(-2), "--sinks", "-2");
+        assertRefused(
+                shape, good.withRefinement(Refinement.pursuit(64, 0.2)), "pursuit:64:0.2", "fp16", "--coefficients 4");
         assertRefused(shape, good.withResidualBits(1), "residual", "1", "fp16", "4");
         assertRefused(shape, good.withCoefficients(Coefficients.BITS_4).withResidualBits(5), "residual", "5", "4");
         assertRefused(
@@ -402,6 +429,47 @@ class SparseCacheTest {
             assertThat(cache.bytes().keyIndices()).isEqualTo(5L * 64 * 2 * 8 * 2);
             assertThat(cache.bytes().valueCoefficients()).isEqualTo(5L * 64 * 2 * 16 * 2);
             assertThat(cache.bytes().window()).isZero();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 64})
+    void countedCodesTakeTheBytesOfThePairsThatAreThere(int window) {
+        AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(16, 16))
+                .withRefinement(Refinement.pursuit(30, 0.6))
+                .withCoefficients(Coefficients.BITS_4);
+        Scene scene = Scene.of(shape, options, 4 + 5 * 64 + 3).latents(4093);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, options)) {
+            scene.attend(cache, 0, 0, scene.tokens(), new float[scene.tokens() * 64]);
+            scene.attend(cache, 0, 0, 1, new float[64]); // the codes of the first chunk are there now
+            CacheBytes bytes = cache.bytes();
+            long pairs = 0;
+            long indices = 0;
+            long stored = 0;
+            for (BlockKey key : store.keys()) {
+                try (BlockLease lease = store.get(key).orElseThrow()) {
+                    CodeBlockLayout layout = lease.layout();
+                    assertThat(lease.body().byteSize()).isEqualTo(layout.byteSize(lease.body()));
+                    stored += lease.body().byteSize();
+                    pairs += layout.pairs(lease.body());
+                    // Offsets of two heads and where they end, and 128 counts of 5 bits.
+                    indices += layout.pairs(lease.body()) * 12 / 8 + 16 + 128 * 5 / 8;
+                }
+            }
+            assertThat(pairs).isBetween(1L, 10L * 128 * 15);
+            assertThat(stored).isEqualTo(store.statistics().bytes()).isLessThan(10L * 128 * (16 * 2 + 2));
+            CodeBlockLayout open =
+                    new CodeBlockLayout(Site.of(0, VectorKind.KEY), 2, 16, 16, options.pairs(4096, 0, VectorKind.KEY));
+            int opened = window == 0 ? 2 : 0;
+            assertThat(bytes.codes()).isEqualTo(stored + opened * open.byteSize());
+            assertThat(bytes.indices()).isEqualTo(indices + opened * open.indexBytes());
+            assertThat(bytes.scales()).isEqualTo((10L + opened) * 128 * 2);
         }
     }
 

@@ -210,7 +210,7 @@ class CodeBlockTest {
     void aResidualLiesBehindTheScaleOfItsRow() {
         CodeBlockLayout layout = new CodeBlockLayout(SITE, 2, 128, 7, PairFormat.of(Coefficients.BITS_4, 1, 4096));
         assertThat(layout.rowBytes()).isEqualTo(7 * 2 + 2 + 2 + 128 / 8);
-        assertThat(layout.residualOffset()).isEqualTo(7 * 2 + 2);
+        assertThat(layout.residualOffset(7)).isEqualTo(7 * 2 + 2);
         assertThat(layout.byteSize()).isEqualTo(128L * layout.rowBytes());
         assertThat(layout.indexBytes()).isEqualTo(128 * 7 * 12 / 8);
         assertThat(layout.scaleBytes()).isEqualTo(128 * 4);
@@ -237,6 +237,8 @@ class CodeBlockTest {
                 "sparse/1 12+4",
                 "sparse/1 16+8 refit",
                 "sparse/1 12+4+residual:1 pursuit:64",
+                "sparse/1 12+4+counted pursuit:64:0.2",
+                "sparse/1 16+8+counted+residual:2 pursuit:64:0.2",
                 "sparse/1 pursuit:64")) {
             assertThat(BlockCodec.parse(text).label()).isEqualTo(text);
         }

@@ -29,7 +29,13 @@ class PackedStoreTest {
     Path folder;
 
     @ParameterizedTest
-    @ValueSource(strings = {"sparse/1 14+4 pursuit:64", "sparse/1 16+6", "sparse/1 15+8 refit"})
+    @ValueSource(
+            strings = {
+                "sparse/1 14+4 pursuit:64",
+                "sparse/1 16+6",
+                "sparse/1 15+8 refit",
+                "sparse/1 14+4+counted pursuit:64:0.2"
+            })
     void packedBlocksAreKeptExportedAndImportedAsTheyAre(String codec) throws IOException {
         StoreProfile profile = profile(codec);
         Path file = folder.resolve("store.arrow");
