@@ -111,7 +111,7 @@ final class BenchAttentionCommand implements Runnable {
             options.validate(shape, dictionaries);
             difference = AttentionCheck.largestDifference(shape, ROPE_THETA, dictionaries, backend, options, seed);
             for (int tokens : contexts) {
-                CacheMemory.require(shape, options, CacheOptions.mostLatents(dictionaries), tokens);
+                CacheMemory.require(shape, options, dictionaries, tokens);
                 results.add(AttentionThroughput.measure(
                         shape,
                         rotary,

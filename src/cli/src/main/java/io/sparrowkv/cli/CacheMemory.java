@@ -6,7 +6,7 @@ import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.llm.model.MemoryNeed;
-import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.VectorKind;
 
 /** What a cache of codes or quantized vectors will take at some length, told before it is filled. */
@@ -16,14 +16,14 @@ final class CacheMemory {
     /**
      * Refuses a cache that will not fit.
      *
-     * @param mostLatents atoms of the largest dictionary
+     * @param dictionaries of all the model's sites
      * @param tokens length that its sequence grows to
      * @throws io.sparrowkv.io.InvalidInputException when less memory is available
      */
-    static void require(AttentionShape shape, CacheOptions options, int mostLatents, int tokens) {
+    static void require(AttentionShape shape, CacheOptions options, DictionarySet dictionaries, int tokens) {
         MemoryNeed.require(
                 "a sparse cache of " + tokens + " tokens",
-                bytesNeeded(shape, options, mostLatents, tokens),
+                bytesNeeded(shape, options, dictionaries, tokens),
                 "use a shorter context or smaller budgets");
     }
 
@@ -42,22 +42,15 @@ final class CacheMemory {
     }
 
     /** Bytes of the codes, window and sinks of a sequence. */
-    static long bytesNeeded(AttentionShape shape, CacheOptions options, int mostLatents, int tokens) {
+    static long bytesNeeded(AttentionShape shape, CacheOptions options, DictionarySet dictionaries, int tokens) {
         long blocks = tokens / CodeBlockLayout.TOKENS;
         long codes = 0;
         for (int layer = 0; layer < shape.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
-                Site site = Site.of(layer, kind);
-                int budget = options.stored().of(layer, kind);
-                codes += budget == Budgets.DENSE
+                codes += options.stored().of(layer, kind) == Budgets.DENSE
                         ? (long) tokens * shape.kvHeads() * shape.dHead() * Short.BYTES
                         : blocks
-                                * new CodeBlockLayout(
-                                                site,
-                                                shape.kvHeads(),
-                                                shape.dHead(),
-                                                budget,
-                                                options.pairs(mostLatents, layer, kind))
+                                * options.layout(shape, dictionaries, layer, kind)
                                         .byteSize();
             }
         }

@@ -213,14 +213,11 @@ final class CalibrateCommand implements Runnable {
         List<Point> points = new ArrayList<>();
         for (int i = 0; i < kept.size(); i++) {
             Kept choice = kept.get(i);
-            CodeBlockLayout layout = new CodeBlockLayout(
-                    site,
-                    lm.config().kvHeads(),
-                    lm.config().dHead(),
-                    choice.pairs(),
-                    options.withResidualBits(choice.residualBits())
-                            .pairs(CacheOptions.mostLatents(caches.dictionaries()), site.layer(), site.kind()));
-            double bytes = (double) layout.byteSize() / layout.rows();
+            CodeBlockLayout layout = options.withBudgets(dense.with(site.layer(), site.kind(), choice.pairs()))
+                    .withResidualBits(choice.residualBits())
+                    .layout(lm.config().attentionShape(), caches.dictionaries(), site.layer(), site.kind());
+            double bytes = (double) layout.byteSize()
+                    / (CodeBlockLayout.TOKENS * lm.config().kvHeads());
             double kl = results.get(i).comparison().meanKl();
             points.add(new Point(choice.pairs(), choice.residualBits(), bytes, kl));
         }

@@ -168,8 +168,7 @@ final class GenerateCommand implements Runnable {
             CacheOptions options = cache.options(lm, caches.dictionaries());
             AttentionShape shape = lm.config().attentionShape();
             options.validate(shape, caches.dictionaries());
-            CacheMemory.require(
-                    shape, options, CacheOptions.mostLatents(caches.dictionaries()), request.contextTokens());
+            CacheMemory.require(shape, options, caches.dictionaries(), request.contextTokens());
             caches.useStore(store, options);
             try (SparseKvCache sparse = caches.newCache(options)) {
                 warmUp.ifPresent(WarmUp::close);

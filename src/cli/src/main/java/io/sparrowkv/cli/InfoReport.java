@@ -10,6 +10,7 @@ import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionaryFiles;
 import io.sparrowkv.sae.DictionaryManifest;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
@@ -94,6 +95,8 @@ record InfoReport(
      *
      * @param path their folder
      * @param modelFingerprint of the model they were trained on
+     * @param heads how a layer's KV heads are coded: shared, each or joint
+     * @param dHead width of a vector
      * @param rope where keys were taken
      * @param latents atoms of each dictionary, M; the largest, where they differ
      * @param bytes of all weights in memory, fp32
@@ -103,6 +106,7 @@ record InfoReport(
             String model,
             String modelFingerprint,
             int sites,
+            String heads,
             int dHead,
             int latents,
             String rope,
@@ -117,6 +121,7 @@ record InfoReport(
                         manifest.modelName(),
                         manifest.modelFingerprint(),
                         set.bySite().size(),
+                        set.bySite().firstKey().heads().label(),
                         set.dHead(),
                         set.bySite().values().stream()
                                 .mapToInt(Dictionary::latents)
@@ -173,11 +178,12 @@ record InfoReport(
     private static void print(PrintWriter out, DictionariesInfo dictionaries) {
         out.printf("%nDictionaries %s%n", dictionaries.path());
         out.printf(
-                "  of %s: %d sites, %s atoms of %d, keys %s RoPE, %s in memory, fingerprint %s%n",
+                "  of %s: %d sites, %s atoms of %d%s, keys %s RoPE, %s in memory, fingerprint %s%n",
                 dictionaries.model(),
                 dictionaries.sites(),
                 Quantities.count(dictionaries.latents()),
                 dictionaries.dHead(),
+                dictionaries.heads().equals(Heads.JOINT.label()) ? " for a layer's KV heads together" : "",
                 dictionaries.rope().equals("pre") ? "before" : "after",
                 Quantities.bytes(dictionaries.bytes()),
                 dictionaries.fingerprint());

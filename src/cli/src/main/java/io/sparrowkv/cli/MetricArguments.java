@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.capture.VectorOrigin;
 import io.sparrowkv.cli.VectorArguments.LiveVectors;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.capture.ModelVectorSource;
@@ -69,15 +70,15 @@ final class MetricArguments {
         try (Progress progress = Progress.start("metric", count, "contexts", err)) {
             Map<Site, SecondMoment> moments = new FisherMetric(live.lm(), reads)
                     .measure(text, count, sites, seed, (done, all) -> progress.at(done, ""));
-            moments.forEach((site, moment) ->
-                    metrics.put(site, metric(site, text.origin().dHead(), moment, power)));
+            moments.forEach((site, moment) -> metrics.put(site, metric(site, text.origin(), moment, power)));
         }
         return metrics;
     }
 
-    private static Metric metric(Site site, int dHead, SecondMoment moment, double power) {
+    private static Metric metric(Site site, VectorOrigin origin, SecondMoment moment, double power) {
+        int width = site.heads().width(origin.kvHeads(), origin.dHead());
         try {
-            return Metric.ofMoments(dHead, moment.matrix(), power);
+            return Metric.ofMoments(width, moment.matrix(), power);
         } catch (IllegalArgumentException e) {
             throw new InvalidInputException(
                     "%s: the model's predictions give no metric (%s); train without --metric"

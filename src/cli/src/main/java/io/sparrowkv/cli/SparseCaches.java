@@ -68,7 +68,8 @@ final class SparseCaches implements AutoCloseable {
      * @throws io.sparrowkv.io.InvalidInputException when the store was made for other codes
      */
     void useStore(StoreArguments arguments, CacheOptions options) {
-        known = arguments.open(options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), dictionaries));
+        known = arguments.open(
+                () -> options.storeProfile(lm.config().attentionShape(), lm.fingerprint(), dictionaries));
     }
 
     /** The store on disk that is in use. */

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Option;
@@ -45,9 +46,10 @@ final class StoreArguments {
     /**
      * Opens the store, or makes it. One that cannot be read or written is none, and that is said.
      *
+     * @param profile of the codes, asked for when there is to be a store: not all codes can be kept
      * @throws io.sparrowkv.io.InvalidInputException when it was made for other codes
      */
-    Optional<ChronicleBlockStore> open(StoreProfile profile) {
+    Optional<ChronicleBlockStore> open(Supplier<StoreProfile> profile) {
         Sync when = Sync.of(sync);
         if (store.isEmpty()) {
             return Optional.empty();
@@ -56,8 +58,8 @@ final class StoreArguments {
         try {
             return Optional.of(
                     Files.notExists(folder.resolve(StoreManifest.NAME))
-                            ? ChronicleBlockStore.create(folder, profile, capacity.bytes(), when)
-                            : ChronicleBlockStore.open(folder, profile, when));
+                            ? ChronicleBlockStore.create(folder, profile.get(), capacity.bytes(), when)
+                            : ChronicleBlockStore.open(folder, profile.get(), when));
         } catch (IOException e) {
             LOG.warn("{}: going on without the store ({})", folder, StoreFolder.reason(e));
             return Optional.empty();

@@ -16,6 +16,7 @@ import io.sparrowkv.report.Quantities;
 import io.sparrowkv.sae.DictionaryFiles;
 import io.sparrowkv.sae.DictionaryManifest;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.Metric;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -93,8 +94,14 @@ final class TrainCommand implements Runnable {
             description = "Keys before (pre) or after (post) the rotary embedding (default: pre, which codes better).")
     private RopeStage rope;
 
-    @Option(names = "--per-head", description = "A dictionary for each KV head instead of one for a layer's.")
-    private boolean perHead;
+    @Option(
+            names = "--heads",
+            paramLabel = "HOW",
+            defaultValue = "shared",
+            description =
+                    "A layer's KV heads: shared, a code for each over one dictionary; each, over a dictionary of its"
+                            + " own; or joint, one code for all of a token's (default: shared).")
+    private Heads heads;
 
     @Option(names = "--latents", paramLabel = "M", defaultValue = "4096", description = "Atoms (default: 4096).")
     private int latents;
@@ -290,9 +297,7 @@ final class TrainCommand implements Runnable {
         List<Site> sites = new ArrayList<>();
         for (int layer : chosen) {
             for (VectorKind kind : kinds) {
-                for (int head = 0; head < (perHead ? origin.kvHeads() : 1); head++) {
-                    sites.add(new Site(layer, kind, perHead ? head : Site.ALL_HEADS));
-                }
+                sites.addAll(heads.sites(layer, kind, origin.kvHeads()));
             }
         }
         TrainerSettings trainer = new TrainerSettings(
@@ -304,7 +309,7 @@ final class TrainCommand implements Runnable {
                 refinement,
                 seed);
         // More rows than the source has would only be the same ones again.
-        long rows = source.chunks() * origin.chunkTokens() * (perHead ? 1 : origin.kvHeads());
+        long rows = source.chunks() * origin.chunkTokens() * heads.vectorsOfToken(origin.kvHeads());
         int bufferRows = (int) Math.min(rows, TrainingSettings.DEFAULT_BUFFER_ROWS);
         return new TrainingSettings(sites, rope, trainer, bufferRows, TrainingSettings.DEFAULT_HELD_OUT_ROWS);
     }
@@ -334,6 +339,7 @@ final class TrainCommand implements Runnable {
         training.put("steps", Integer.toString(schedule.steps()));
         training.put("batch", Integer.toString(schedule.batch()));
         training.put("learning_rate", Float.toString(schedule.learningRate()));
+        training.put("heads", heads.label());
         training.put("budgets", budgets.toString());
         training.put("refine", refinement.label());
         training.put("metric", metric.label());

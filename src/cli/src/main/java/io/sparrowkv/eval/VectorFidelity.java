@@ -8,6 +8,7 @@ import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.train.SiteEvaluation;
 import io.sparrowkv.train.SiteReport;
@@ -53,8 +54,9 @@ public final class VectorFidelity {
     private static final class Vectors implements VectorSink, AutoCloseable {
         private final Site site;
         private final Tap tap;
-        private final int kvHeads;
+        private final int vectorsOfToken;
         private final long vectorBytes;
+        private final long tokenBytes;
         private final Arena arena = Arena.ofShared();
         private final MemorySegment rows;
         private int count;
@@ -62,10 +64,12 @@ public final class VectorFidelity {
         Vectors(VectorSource source, Dictionary dictionary) {
             site = dictionary.site();
             tap = Tap.of(site.kind(), dictionary.rope());
-            kvHeads = source.origin().kvHeads();
+            int kvHeads = source.origin().kvHeads();
+            vectorsOfToken = site.heads().vectorsOfToken(kvHeads);
+            tokenBytes = (long) kvHeads * source.origin().dHead() * Float.BYTES;
             vectorBytes = (long) dictionary.dHead() * Float.BYTES;
             long tokens = source.chunks() * source.origin().chunkTokens();
-            rows = arena.allocate(tokens * (site.head() == Site.ALL_HEADS ? kvHeads : 1) * vectorBytes, 64);
+            rows = arena.allocate(tokens * vectorsOfToken * vectorBytes, 64);
         }
 
         @Override
@@ -75,10 +79,11 @@ public final class VectorFidelity {
 
         @Override
         public void accept(int layer, Tap tap, int firstPosition, int tokens, MemorySegment vectors) {
-            for (int row = 0; row < tokens * kvHeads; row++) {
-                if (site.head() == Site.ALL_HEADS || site.head() == row % kvHeads) {
-                    MemorySegment.copy(vectors, row * vectorBytes, rows, count++ * vectorBytes, vectorBytes);
-                }
+            long first = site.heads() == Heads.EACH ? site.head() * vectorBytes : 0;
+            long taken = vectorsOfToken * vectorBytes;
+            for (int token = 0; token < tokens; token++) {
+                MemorySegment.copy(vectors, token * tokenBytes + first, rows, count * vectorBytes, taken);
+                count += vectorsOfToken;
             }
         }
 

@@ -223,7 +223,7 @@ class CommandsTest {
             delimiter = '|',
             value = {
                 "--budget-key 65 | --budget-key of layer 0 is 65; choose from 0 to 64",
-                "--budget-value 0 | --budget-value of layer 0 is 0",
+                "--budget-value 0 --store never | --budget-value of layer 0 is 0: a store keeps codes",
                 "--budget-key 8 --stored-key 4 | --stored-key of layer 0 is 4; choose from 8 to 64",
                 "--layer-budget 6=8/8 | --layer-budget: the layer is 6; choose from 0 to 5",
                 "--layer-budget 1=8/8,1=4/4 | layer 1 is named twice",

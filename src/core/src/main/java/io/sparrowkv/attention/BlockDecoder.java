@@ -5,7 +5,6 @@ import static io.sparrowkv.attention.Lanes.load;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
@@ -17,6 +16,8 @@ final class BlockDecoder {
     private final UnpackedCodes codes;
     private final MemorySegment rows;
     private final float[] vector;
+    /** As wide as what is coded: of several heads where they are coded together. */
+    private float[] residual;
 
     BlockDecoder(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes) {
         this.rotary = rotary;
@@ -24,6 +25,7 @@ final class BlockDecoder {
         this.codes = codes;
         rows = arena.allocate((long) CodeBlockLayout.TOKENS * dHead * Float.BYTES, 64);
         vector = new float[dHead];
+        residual = vector;
     }
 
     /**
@@ -49,12 +51,14 @@ final class BlockDecoder {
     private void decode(KvSite site, int head, int block, int count, int read) {
         switch (site) {
             case CodedSite coded -> {
-                Dictionary dictionary = coded.dictionary(head);
-                codes.read(coded.layout(), coded.body(block), head, count, dHead * Float.BYTES);
-                decode(codes, read, count, dHead, dictionary.decoderWeights(), dictionary.decoderBias(), rows);
+                Atoms atoms = coded.atoms(head);
+                coded.unpack(codes, block, head, count, atoms.stride());
+                decode(codes, read, count, dHead, atoms.weights(), atoms.bias(), rows);
                 if (!coded.readByPairs(read)) {
-                    ResidualWriter.add(
-                            coded.layout(), coded.residualCodec(), coded.body(block), head, count, vector, rows);
+                    if (residual.length != coded.layout().dHead()) {
+                        residual = new float[coded.layout().dHead()];
+                    }
+                    coded.addResiduals(block, head, count, residual, rows);
                 }
             }
             case QuantizedSite quantized -> quantized.decode(block, head, count, vector, rows);
@@ -65,8 +69,8 @@ final class BlockDecoder {
     /**
      * rows[t] = bias + Σ_k coefficient[t][k] · atoms[index[t][k]] over the first {@code read} pairs.
      *
-     * @param codes unpacked at a stride of {@code dims} floats
-     * @param atoms fp32 {@code [latents, dims]}
+     * @param codes unpacked at the stride of the atoms
+     * @param atoms fp32, {@code dims} from each of these offsets on
      * @param rows fp32 {@code [count, dims]}
      */
     static void decode(

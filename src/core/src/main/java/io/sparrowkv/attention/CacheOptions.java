@@ -8,6 +8,8 @@ import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import io.sparrowkv.store.chronicle.StoreProfile;
 import java.util.HashSet;
@@ -128,6 +130,26 @@ public record CacheOptions(
                 .withCounts(refinement.bounded());
     }
 
+    /**
+     * How a block of a site's codes is laid out.
+     *
+     * @param layer whose vectors of this kind are coded, not kept as fp16
+     */
+    public CodeBlockLayout layout(AttentionShape shape, DictionarySet dictionaries, int layer, VectorKind kind) {
+        boolean joint = dictionaries.joint();
+        return new CodeBlockLayout(
+                joint ? Site.joint(layer, kind) : Site.of(layer, kind),
+                joint ? 1 : shape.kvHeads(),
+                width(shape, dictionaries),
+                stored.of(layer, kind),
+                pairs(mostLatents(dictionaries), layer, kind));
+    }
+
+    /** Width of the vectors that are coded. */
+    private static int width(AttentionShape shape, DictionarySet dictionaries) {
+        return (dictionaries.joint() ? Heads.JOINT : Heads.SHARED).width(shape.kvHeads(), shape.dHead());
+    }
+
     /** Atoms of the largest dictionary. */
     public static int mostLatents(DictionarySet dictionaries) {
         return dictionaries.bySite().values().stream()
@@ -150,10 +172,11 @@ public record CacheOptions(
         for (int layer = 0; layer < shape.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
                 PairFormat format = pairs(mostLatents(dictionaries), layer, kind);
-                if (format.residualBits() > 0 && shape.dHead() % Byte.SIZE != 0) {
+                int width = width(shape, dictionaries);
+                if (format.residualBits() > 0 && width % Byte.SIZE != 0) {
                     throw new InvalidInputException(
-                            "--residual %d: residuals pack eight numbers at a time; d_head is %d"
-                                    .formatted(format.residualBits(), shape.dHead()));
+                            "--residual %d: residuals pack eight numbers at a time; vectors have %d"
+                                    .formatted(format.residualBits(), width));
                 }
                 int latents = smallestDictionary(shape, dictionaries, layer, kind);
                 String place = " of layer " + layer;
@@ -175,9 +198,14 @@ public record CacheOptions(
      *
      * @param model fingerprint of the model
      * @param dictionaries of all the model's sites
-     * @throws InvalidInputException when there are more sinks than a store keeps, or a site that is not coded
+     * @throws InvalidInputException when there are more sinks than a store keeps, a site that is not coded, or one code for a layer's KV
+     *     heads together
      */
     public StoreProfile storeProfile(AttentionShape shape, String model, DictionarySet dictionaries) {
+        if (dictionaries.joint()) {
+            throw new InvalidInputException(
+                    "a store keeps a code for each KV head, and the dictionaries code a layer's together; leave the store out, or use dictionaries that were trained with --heads shared or each");
+        }
         int latents = dictionaries.bySite().values().stream()
                 .mapToInt(Dictionary::latents)
                 .min()
@@ -243,10 +271,10 @@ public record CacheOptions(
         int latents = CodeBlockLayout.MAX_LATENTS;
         for (int head = 0; head < shape.kvHeads(); head++) {
             Dictionary dictionary = dictionaries.of(layer, kind, head);
-            if (dictionary.dHead() != shape.dHead()) {
+            if (dictionary.dHead() != width(shape, dictionaries)) {
                 throw new InvalidInputException(
-                        "%s: the dictionary's d_head is %d, the model's %d; use this model's dictionaries"
-                                .formatted(dictionary.site(), dictionary.dHead(), shape.dHead()));
+                        "%s: the dictionary's vectors have %d numbers, the model's %d; use this model's dictionaries"
+                                .formatted(dictionary.site(), dictionary.dHead(), width(shape, dictionaries)));
             }
             if (dictionary.latents() > CodeBlockLayout.MAX_LATENTS) {
                 throw new InvalidInputException("%s: %d latents; a code's 16-bit index reaches %d"

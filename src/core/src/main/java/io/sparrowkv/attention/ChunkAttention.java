@@ -1,7 +1,6 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.concurrent.Workers;
-import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.util.IdentityHashMap;
 import java.util.Map;
@@ -33,7 +32,7 @@ final class ChunkAttention implements AutoCloseable {
     private final Workers.Task tileTask = this::runTiles;
     private final Workers.Task latentTask = this::runLatents;
 
-    private final Map<Dictionary, SlicedAtoms> slicedAtoms = new IdentityHashMap<>();
+    private final Map<Atoms, SlicedAtoms> slicedAtoms = new IdentityHashMap<>();
 
     // The call in progress.
     private AttentionCall call;
@@ -70,8 +69,8 @@ final class ChunkAttention implements AutoCloseable {
             groups = Math.ceilDiv(call.queriesPerHead, width);
             headsOfTask = 1;
             if (call.rotatesKeys && call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
-                keys.dictionaries().forEach(this::slice);
-                headsOfTask = keys.dictionaries().size() == 1 ? kvHeads : 1;
+                keys.atoms().forEach(this::slice);
+                headsOfTask = keys.sharesAtoms() ? kvHeads : 1;
             }
             int tasks = kvHeads / headsOfTask * groups;
             parts = parts(tasks, call.blocks() / BLOCKS_OF_PART);
@@ -110,7 +109,7 @@ final class ChunkAttention implements AutoCloseable {
         int group = index / parts % groups;
         int head = index / parts / groups * headsOfTask;
         SlicedAtoms atoms =
-                call.rotatesKeys && call.keys instanceof CodedSite keys ? slicedAtoms.get(keys.dictionary(head)) : null;
+                call.rotatesKeys && call.keys instanceof CodedSite keys ? slicedAtoms.get(keys.atoms(head)) : null;
         LatentAttention attention = latents[worker];
         attention.run(call, atoms, head, headsOfTask, group * width, part, parts);
         for (int n = 0; n < headsOfTask; n++) {
@@ -118,8 +117,8 @@ final class ChunkAttention implements AutoCloseable {
         }
     }
 
-    private void slice(Dictionary dictionary) {
-        slicedAtoms.computeIfAbsent(dictionary, atoms -> new SlicedAtoms(arena, atoms));
+    private void slice(Atoms atoms) {
+        slicedAtoms.computeIfAbsent(atoms, whole -> new SlicedAtoms(arena, whole));
     }
 
     @Override

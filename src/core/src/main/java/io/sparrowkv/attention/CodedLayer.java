@@ -1,6 +1,7 @@
 package io.sparrowkv.attention;
 
 import io.sparrowkv.codec.CodeBlockLayout;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RopeStage;
@@ -45,9 +46,14 @@ public record CodedLayer(
      *
      * @param stored pairs of its codes
      * @param tokens most tokens
+     * @throws InvalidInputException when the dictionaries code the KV heads together
      */
     public static CodedLayer of(
             AttentionShape shape, DictionarySet dictionaries, int layer, Budgets stored, int tokens) {
+        if (dictionaries.joint()) {
+            throw new InvalidInputException(
+                    "the dictionaries code a layer's KV heads together, which readers of codes cannot; use some that were trained with --heads shared or each");
+        }
         return new CodedLayer(
                 shape,
                 byHead(shape, dictionaries, layer, VectorKind.KEY),

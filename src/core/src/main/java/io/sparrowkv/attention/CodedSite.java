@@ -4,6 +4,7 @@ import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.RotatedCodec;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
@@ -16,6 +17,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * The codes of one site of a sequence: full blocks in the store, each leased for as long as the sequence needs it, and the block
@@ -26,6 +28,9 @@ final class CodedSite implements KvSite, CodeTarget {
 
     private final CodeBlockLayout layout;
     private final List<Dictionary> dictionaries;
+    /** One for all KV heads, or one for each. */
+    private final List<Atoms> atoms;
+
     private final BlockStore store;
     private final long sequence;
     private final MemorySegment open;
@@ -39,11 +44,14 @@ final class CodedSite implements KvSite, CodeTarget {
     private volatile int tokens;
 
     /**
+     * @param kvHeads KV heads of the layer
+     * @param dictionaries of all KV heads, or one for each of them
      * @param open the block being filled, {@link CodeBlockLayout#byteSize} bytes; sites that fill whole blocks may share it
      * @param residuals where the layout keeps residuals
      */
     CodedSite(
             CodeBlockLayout layout,
+            int kvHeads,
             List<Dictionary> dictionaries,
             BlockStore store,
             long sequence,
@@ -51,11 +59,21 @@ final class CodedSite implements KvSite, CodeTarget {
             Optional<ResidualWriter> residuals) {
         this.layout = layout;
         this.dictionaries = dictionaries;
+        atoms = layout.site().heads() == Heads.JOINT
+                ? byHead(Atoms.of(dictionaries.getFirst()), kvHeads)
+                : dictionaries.stream().map(Atoms::of).toList();
         this.store = store;
         this.sequence = sequence;
         this.open = open;
         this.residuals = residuals;
         residualCodec = layout.keepsResidual() ? Optional.of(layout.residualCodec()) : Optional.empty();
+    }
+
+    private static List<Atoms> byHead(Atoms joint, int kvHeads) {
+        int dHead = joint.dHead() / kvHeads;
+        return IntStream.range(0, kvHeads)
+                .mapToObj(head -> joint.columns(head * dHead, dHead))
+                .toList();
     }
 
     /** Begins, empty, with a store's blocks, and keeps in it those that follow. They are leased by the sequence. */
@@ -82,9 +100,31 @@ final class CodedSite implements KvSite, CodeTarget {
         return !layout.keepsResidual() || read < layout.budget();
     }
 
-    /** How residuals are kept. */
-    RotatedCodec residualCodec() {
-        return residualCodec.orElseThrow();
+    /** The code of a KV head's vector among those of a token. */
+    private int codeOf(int kvHead) {
+        return layout.kvHeads() == 1 ? 0 : kvHead;
+    }
+
+    /**
+     * Widens the first codes of a KV head in a block.
+     *
+     * @param stride what an index is multiplied by
+     */
+    void unpack(UnpackedCodes codes, int block, int kvHead, int count, int stride) {
+        codes.read(layout, body(block), codeOf(kvHead), count, stride);
+    }
+
+    /**
+     * Adds what a KV head's codes keep of residuals to what their pairs stand for.
+     *
+     * @param scratch as wide as what was coded
+     * @param rows fp32 {@code [count, dHead]}
+     */
+    void addResiduals(int block, int kvHead, int count, float[] scratch, MemorySegment rows) {
+        int dHead = atoms(kvHead).dHead();
+        int column = layout.site().heads() == Heads.JOINT ? kvHead * dHead : 0;
+        ResidualWriter.add(
+                layout, residualCodec.orElseThrow(), body(block), codeOf(kvHead), count, scratch, column, dHead, rows);
     }
 
     @Override
@@ -92,9 +132,28 @@ final class CodedSite implements KvSite, CodeTarget {
         return dictionaries;
     }
 
-    /** The dictionary that coded a KV head's vectors. */
-    Dictionary dictionary(int head) {
+    private Dictionary dictionary(int head) {
         return dictionaries.get(dictionaries.size() == 1 ? 0 : head);
+    }
+
+    /** What a KV head's codes are read with. */
+    Atoms atoms(int kvHead) {
+        return atoms.get(sharesAtoms() ? 0 : kvHead);
+    }
+
+    /** What the codes of all KV heads are read with, once where they share it. */
+    List<Atoms> atoms() {
+        return atoms;
+    }
+
+    /** Whether all KV heads are read with the same atoms. */
+    boolean sharesAtoms() {
+        return atoms.size() == 1;
+    }
+
+    @Override
+    public int codesOfToken() {
+        return layout.kvHeads();
     }
 
     @Override
@@ -117,7 +176,16 @@ final class CodedSite implements KvSite, CodeTarget {
                 if (residuals.isPresent()) {
                     residuals
                             .get()
-                            .write(layout, residualCodec(), dictionary(head), vectors, done, head, token, part, open);
+                            .write(
+                                    layout,
+                                    residualCodec.orElseThrow(),
+                                    dictionary(head),
+                                    vectors,
+                                    done,
+                                    head,
+                                    token,
+                                    part,
+                                    open);
                 }
             }
             done += part;
@@ -179,7 +247,7 @@ final class CodedSite implements KvSite, CodeTarget {
 
     @Override
     public boolean beforeRope() {
-        return layout.site().kind() == VectorKind.KEY && dictionary(0).rope() == RopeStage.PRE;
+        return layout.site().kind() == VectorKind.KEY && dictionaries.getFirst().rope() == RopeStage.PRE;
     }
 
     @Override

@@ -44,11 +44,10 @@ final class CodedSites implements KvSites {
 
     @Override
     public KvSite open(int layer, VectorKind kind, Arena arena) {
-        int budget = options.stored().of(layer, kind);
-        if (budget == Budgets.DENSE) {
+        if (options.stored().of(layer, kind) == Budgets.DENSE) {
             return new QuantizedSite(Site.of(layer, kind), new Float16Codec(shape.dHead()), shape.kvHeads());
         }
-        CodeBlockLayout layout = layout(layer, kind, budget);
+        CodeBlockLayout layout = layout(layer, kind);
         List<Dictionary> byHead = IntStream.range(0, shape.kvHeads())
                 .mapToObj(head -> dictionaries.of(layer, kind, head))
                 .toList();
@@ -57,6 +56,7 @@ final class CodedSites implements KvSites {
                 options.window() == 0 ? block(layout, arena) : scratch(arena).asSlice(0, layout.byteSize());
         return new CodedSite(
                 layout,
+                shape.kvHeads(),
                 shared ? List.of(byHead.getFirst()) : byHead,
                 store,
                 sequence,
@@ -66,7 +66,7 @@ final class CodedSites implements KvSites {
 
     private ResidualWriter residuals(Arena arena) {
         if (residuals.isEmpty()) {
-            residuals = Optional.of(new ResidualWriter(arena, shape.dHead(), largestBudget));
+            residuals = Optional.of(new ResidualWriter(arena, dictionaries.dHead(), largestBudget));
         }
         return residuals.get();
     }
@@ -77,9 +77,8 @@ final class CodedSites implements KvSites {
             long largest = 0;
             for (int layer = 0; layer < shape.layers(); layer++) {
                 for (VectorKind kind : VectorKind.values()) {
-                    int budget = options.stored().of(layer, kind);
-                    if (budget != Budgets.DENSE) {
-                        largest = Math.max(largest, layout(layer, kind, budget).byteSize());
+                    if (options.stored().of(layer, kind) != Budgets.DENSE) {
+                        largest = Math.max(largest, layout(layer, kind).byteSize());
                     }
                 }
             }
@@ -88,9 +87,8 @@ final class CodedSites implements KvSites {
         return scratch;
     }
 
-    private CodeBlockLayout layout(int layer, VectorKind kind, int budget) {
-        return new CodeBlockLayout(
-                Site.of(layer, kind), shape.kvHeads(), shape.dHead(), budget, options.pairs(mostLatents, layer, kind));
+    private CodeBlockLayout layout(int layer, VectorKind kind) {
+        return options.layout(shape, dictionaries, layer, kind);
     }
 
     private static MemorySegment block(CodeBlockLayout layout, Arena arena) {

@@ -157,21 +157,24 @@ public final class DecodedAttention {
             return roundTrip(new Float16Codec(dHead), vectors);
         }
         double[] decoded = new double[vectors.length];
-        for (int head = 0; head < shape.kvHeads(); head++) {
+        int token = shape.kvHeads() * dHead;
+        int coded = dictionaries.orElseThrow().joint() ? shape.kvHeads() : 1; // heads of a code
+        int width = coded * dHead;
+        for (int head = 0; head < shape.kvHeads(); head += coded) {
             Dictionary dictionary = dictionaries.orElseThrow().of(layer, kind, head);
             boolean turns = kind == VectorKind.KEY && dictionary.rope() == RopeStage.PRE;
             try (Arena arena = Arena.ofConfined()) {
-                MemorySegment rows = arena.allocate((long) tokens * dHead * Float.BYTES, 64);
+                MemorySegment rows = arena.allocate((long) tokens * width * Float.BYTES, 64);
                 for (int t = 0; t < tokens; t++) {
-                    double[] vector = new double[dHead];
-                    for (int d = 0; d < dHead; d++) {
-                        vector[d] = vectors[(t * shape.kvHeads() + head) * dHead + d];
+                    double[] vector = new double[width];
+                    for (int d = 0; d < width; d++) {
+                        vector[d] = vectors[t * token + head * dHead + d];
                     }
                     if (turns) {
                         turn(vector, t, -1);
                     }
-                    for (int d = 0; d < dHead; d++) {
-                        rows.setAtIndex(JAVA_FLOAT, (long) t * dHead + d, (float) vector[d]);
+                    for (int d = 0; d < width; d++) {
+                        rows.setAtIndex(JAVA_FLOAT, (long) t * width + d, (float) vector[d]);
                     }
                 }
                 List<ScalarPursuit.Code> codes = codes(dictionary, rows, tokens, stored);
@@ -184,7 +187,7 @@ public final class DecodedAttention {
                     if (turns) {
                         turn(vector, t, 1);
                     }
-                    System.arraycopy(vector, 0, decoded, (t * shape.kvHeads() + head) * dHead, dHead);
+                    System.arraycopy(vector, 0, decoded, t * token + head * dHead, width);
                 }
             }
         }
@@ -244,16 +247,19 @@ public final class DecodedAttention {
         return vector;
     }
 
-    private void turn(double[] vector, int position, int direction) {
+    /** Turns the keys of some heads, side by side. */
+    private void turn(double[] vectors, int position, int direction) {
         int half = inverseFrequencies.length;
-        for (int i = 0; i < half; i++) {
-            double angle = (float) position * (float) inverseFrequencies[i];
-            double cos = Math.cos(angle);
-            double sin = direction * Math.sin(angle);
-            double x = vector[i];
-            double y = vector[i + half];
-            vector[i] = x * cos - y * sin;
-            vector[i + half] = y * cos + x * sin;
+        for (int head = 0; head < vectors.length; head += shape.dHead()) {
+            for (int i = head; i < head + half; i++) {
+                double angle = (float) position * (float) inverseFrequencies[i - head];
+                double cos = Math.cos(angle);
+                double sin = direction * Math.sin(angle);
+                double x = vectors[i];
+                double y = vectors[i + half];
+                vectors[i] = x * cos - y * sin;
+                vectors[i + half] = y * cos + x * sin;
+            }
         }
     }
 }

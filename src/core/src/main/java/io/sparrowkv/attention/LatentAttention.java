@@ -3,7 +3,6 @@ package io.sparrowkv.attention;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
-import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
@@ -76,8 +75,8 @@ final class LatentAttention {
     /**
      * Attends for queries of some KV heads.
      *
-     * @param keyAtoms the key dictionary of these heads, when the call rotates keys
-     * @param firstHead the first KV head; where there are several, they share their dictionaries
+     * @param keyAtoms the atoms of these heads' keys, when the call rotates keys
+     * @param firstHead the first KV head; where there are several, they share the keys' atoms
      * @param first the first query of each head; as many are taken as there are lanes
      * @param part which of {@code parts} equal parts of the blocks; the last one's task reads the dense tokens too
      */
@@ -112,7 +111,7 @@ final class LatentAttention {
         }
         if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
             for (int n = 0; n < headCount; n++) {
-                projectSums(values.dictionary(firstHead + n), heads[n]);
+                projectSums(values.atoms(firstHead + n), heads[n]);
             }
         }
     }
@@ -162,12 +161,12 @@ final class LatentAttention {
 
     private void attendLatent(AttentionCall call, int kvHead, Head head, int begin, int end) {
         if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
-            projectQueries(keys.dictionary(kvHead), head);
+            projectQueries(keys.atoms(kvHead), head);
         }
         for (int block = begin; block < end; block++) {
             int count = head.panel.tokensOfBlock(block, call.sinks);
             if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
-                codes.read(keys.layout(), keys.body(block), kvHead, count, width * Float.BYTES);
+                keys.unpack(codes, block, kvHead, count, width * Float.BYTES);
                 kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
             } else {
                 scoreRows(head, decoder.keys(call, kvHead, block, count), 0, (long) dHead * Float.BYTES, count);
@@ -209,7 +208,7 @@ final class LatentAttention {
             Lanes.scale(head.latentSums, (int) (head.latentSums.byteSize() / Float.BYTES), head.panel.factors());
         }
         if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
-            codes.read(values.layout(), values.body(block), kvHead, count, width * Float.BYTES);
+            values.unpack(codes, block, kvHead, count, width * Float.BYTES);
             kernels.accumulate(codes, call.readValue, count, blockScores, at, head.latentSums);
         } else {
             System.arraycopy(blockScores, at, scores, 0, count * width);
@@ -218,28 +217,26 @@ final class LatentAttention {
     }
 
     /** latentQueries = W_dec · queries, and the bias q · b_dec. */
-    private void projectQueries(Dictionary dictionary, Head head) {
-        long rowBytes = (long) dHead * Float.BYTES;
-        for (int row = 0; row < dictionary.latents(); row += TOKENS) {
-            int count = Math.min(TOKENS, dictionary.latents() - row);
-            scoreRows(head, dictionary.decoderWeights(), row * rowBytes, rowBytes, count);
+    private void projectQueries(Atoms atoms, Head head) {
+        for (int row = 0; row < atoms.latents(); row += TOKENS) {
+            int count = Math.min(TOKENS, atoms.latents() - row);
+            scoreRows(head, atoms.weights(), (long) row * atoms.stride(), atoms.stride(), count);
             MemorySegment.copy(scores, 0, latentQueries, JAVA_FLOAT, (long) row * width * Float.BYTES, count * width);
         }
-        RowKernels.dot(dictionary.decoderBias(), 0, rowBytes, 1, dHead, head.queries, 0, width, bias, width);
+        RowKernels.dot(atoms.bias(), 0, (long) dHead * Float.BYTES, 1, dHead, head.queries, 0, width, bias, width);
     }
 
     /** sums += W_decᵀ · latentSums, and the bias b_dec once for each weight. */
-    private void projectSums(Dictionary dictionary, Head head) {
-        long rowBytes = (long) dHead * Float.BYTES;
-        for (int row = 0; row < dictionary.latents(); row += TOKENS) {
-            int count = Math.min(TOKENS, dictionary.latents() - row);
+    private void projectSums(Atoms atoms, Head head) {
+        for (int row = 0; row < atoms.latents(); row += TOKENS) {
+            int count = Math.min(TOKENS, atoms.latents() - row);
             MemorySegment.copy(head.latentSums, JAVA_FLOAT, (long) row * width * Float.BYTES, scores, 0, count * width);
-            sumRows(head, dictionary.decoderWeights(), row * rowBytes, rowBytes, count);
+            sumRows(head, atoms.weights(), (long) row * atoms.stride(), atoms.stride(), count);
         }
         for (int column = 0; column < width; column++) {
             scores[column] = head.panel.codedSum(column);
         }
-        sumRows(head, dictionary.decoderBias(), 0, rowBytes, 1);
+        sumRows(head, atoms.bias(), 0, (long) dHead * Float.BYTES, 1);
     }
 
     private void scoreRows(Head head, MemorySegment rows, long offset, long stride, int count) {

@@ -67,10 +67,12 @@ final class ResidualWriter {
     }
 
     /**
-     * Adds the residuals of a head's first codes to what their pairs stand for.
+     * Adds the residuals of a head's first codes, or some columns of them, to what their pairs stand for.
      *
-     * @param rows fp32 {@code [count, dHead]}
-     * @param scratch {@code [dHead]}
+     * @param scratch {@code [layout.dHead]}
+     * @param column the first that is added
+     * @param columns how many are
+     * @param rows fp32 {@code [count, columns]}
      */
     static void add(
             CodeBlockLayout layout,
@@ -79,24 +81,25 @@ final class ResidualWriter {
             int head,
             int count,
             float[] scratch,
+            int column,
+            int columns,
             MemorySegment rows) {
-        int dHead = layout.dHead();
         long code = layout.rowOffset(body, head, 0);
         for (int t = 0; t < count; t++) {
             int pairs = layout.pairs(body, head, t);
             codec.decode(body, code + layout.residualOffset(pairs), scratch);
             code += layout.rowBytes(pairs);
-            long row = (long) t * dHead * Float.BYTES;
+            long row = (long) t * columns * Float.BYTES;
             int d = 0;
-            for (; d <= dHead - LANES; d += LANES) {
+            for (; d <= columns - LANES; d += LANES) {
                 long at = row + (long) d * Float.BYTES;
                 load(rows, at)
-                        .add(FloatVector.fromArray(Lanes.FLOATS, scratch, d))
+                        .add(FloatVector.fromArray(Lanes.FLOATS, scratch, column + d))
                         .intoMemorySegment(rows, at, Lanes.ORDER);
             }
-            for (; d < dHead; d++) {
-                long at = (long) t * dHead + d;
-                rows.setAtIndex(JAVA_FLOAT, at, rows.getAtIndex(JAVA_FLOAT, at) + scratch[d]);
+            for (; d < columns; d++) {
+                long at = (long) t * columns + d;
+                rows.setAtIndex(JAVA_FLOAT, at, rows.getAtIndex(JAVA_FLOAT, at) + scratch[column + d]);
             }
         }
     }

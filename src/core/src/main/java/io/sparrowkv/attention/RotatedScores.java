@@ -68,7 +68,7 @@ final class RotatedScores {
      * Scores a span.
      *
      * @param firstHead KV head that is the first here
-     * @param heads KV heads, which share a dictionary
+     * @param heads KV heads, which share their atoms
      * @param used queries of each
      * @param tokens tokens from the first block on, of which the last block may not be full
      */
@@ -123,7 +123,7 @@ final class RotatedScores {
         int firstPair = slice * SlicedAtoms.PAIRS;
         int pairs = Math.min(SlicedAtoms.PAIRS, dHead / 2 - firstPair);
         int position = call.sinks + block * TOKENS;
-        codes.read(keys.layout(), keys.body(block), kvHead, count, SlicedAtoms.STRIDE);
+        keys.unpack(codes, block, kvHead, count, SlicedAtoms.STRIDE);
         BlockDecoder.decode(
                 codes, call.readKey, count, 2 * SlicedAtoms.PAIRS, atoms.atoms(slice), atoms.bias(slice), rows);
         rotary.rotateSlices(rows, count, SlicedAtoms.PAIRS, firstPair, pairs, position);

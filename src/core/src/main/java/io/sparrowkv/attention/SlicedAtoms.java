@@ -1,11 +1,10 @@
 package io.sparrowkv.attention;
 
-import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A key dictionary's atoms cut into slices of elements that RoPE turns together, each slice's atoms close together: a slice of 4096 atoms
+ * The atoms of keys cut into slices of elements that RoPE turns together, each slice's atoms close together: a slice of 4096 atoms
  * takes 1 MiB and stays in the second-level cache, where the whole of 2 MiB does not. Picking atoms at random, a slice after the other
  * took 48 ns a vector of 128 and row by row 100.
  */
@@ -22,13 +21,13 @@ final class SlicedAtoms {
     private final MemorySegment[] atoms;
     private final MemorySegment[] biases;
 
-    SlicedAtoms(Arena arena, Dictionary dictionary) {
-        int slices = slices(dictionary.dHead());
+    SlicedAtoms(Arena arena, Atoms whole) {
+        int slices = slices(whole.dHead());
         atoms = new MemorySegment[slices];
         biases = new MemorySegment[slices];
         for (int slice = 0; slice < slices; slice++) {
-            atoms[slice] = cut(arena, dictionary.decoderWeights(), dictionary.latents(), dictionary.dHead(), slice);
-            biases[slice] = cut(arena, dictionary.decoderBias(), 1, dictionary.dHead(), slice);
+            atoms[slice] = cut(arena, whole.weights(), whole.stride(), whole.latents(), whole.dHead(), slice);
+            biases[slice] = cut(arena, whole.bias(), 0, 1, whole.dHead(), slice);
         }
     }
 
@@ -47,10 +46,10 @@ final class SlicedAtoms {
         return biases[slice];
     }
 
-    private static MemorySegment cut(Arena arena, MemorySegment rows, int count, int dHead, int slice) {
+    private static MemorySegment cut(Arena arena, MemorySegment rows, int stride, int count, int dHead, int slice) {
         MemorySegment parts = arena.allocate((long) count * STRIDE, 64);
         for (int row = 0; row < count; row++) {
-            cut(rows, (long) row * dHead * Float.BYTES, dHead, slice, parts, (long) row * STRIDE);
+            cut(rows, (long) row * stride, dHead, slice, parts, (long) row * STRIDE);
         }
         return parts;
     }

@@ -205,6 +205,12 @@ public final class SparseCache implements AutoCloseable {
         if (!(layer.keys instanceof CodedSite keyCodes) || !(layer.values instanceof CodedSite valueCodes)) {
             throw new IllegalStateException("a store keeps codes, not quantized vectors");
         }
+        for (CodedSite site : new CodedSite[] {keyCodes, valueCodes}) {
+            CodeBlockLayout kept = stored.profile().layout(index, site.site().kind());
+            if (!kept.equals(site.layout())) {
+                throw new IllegalArgumentException("a store of %s for %s".formatted(kept, site.layout()));
+            }
+        }
         int blocks = stored.restoredBlocks();
         keyCodes.restore(stored);
         valueCodes.restore(stored);
@@ -277,8 +283,9 @@ public final class SparseCache implements AutoCloseable {
         return layers[layers.length - 1].length;
     }
 
-    /** The bytes held now, by part. */
+    /** The bytes held, by part, once all is coded that is under way, which this waits for. */
     public CacheBytes bytes() {
+        awaitSubmitted();
         CacheBytes.Codes keys = CacheBytes.Codes.NONE;
         CacheBytes.Codes values = CacheBytes.Codes.NONE;
         long vectors = 0;
@@ -402,13 +409,17 @@ public final class SparseCache implements AutoCloseable {
     /** Waits for the codes that are under way, which the store shall have too. */
     private void finishKeeping() {
         try {
-            for (Layer layer : layers) {
-                stream.await(layer.keys, layer.submitted);
-                stream.await(layer.values, layer.submitted);
-            }
+            awaitSubmitted();
         } catch (RuntimeException | Error e) {
             // Whoever needed them has met the failure; the next reader makes them again.
             LOG.debug("codes under way were lost: {}", e.getMessage());
+        }
+    }
+
+    private void awaitSubmitted() {
+        for (Layer layer : layers) {
+            stream.await(layer.keys, layer.submitted);
+            stream.await(layer.values, layer.submitted);
         }
     }
 

@@ -10,6 +10,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.Site;
 import java.lang.foreign.MemorySegment;
 
@@ -65,7 +66,7 @@ import java.lang.foreign.MemorySegment;
  * refused: it means vectors far outside of what the dictionary was trained on.
  *
  * @param site a whole layer's keys or values
- * @param kvHeads KV heads of the site
+ * @param kvHeads codes of a token: the KV heads of the site, or 1 where they are coded together
  * @param dHead width of the vectors that were coded
  * @param budget pairs kept of each vector
  * @param pairs what a pair takes
@@ -92,7 +93,8 @@ public record CodeBlockLayout(Site site, int kvHeads, int dHead, int budget, Pai
         if (pairs.residualBits() > 0 && dHead % Byte.SIZE != 0) {
             throw new InvalidInputException("residuals pack eight numbers at a time; d_head is " + dHead);
         }
-        if (site.head() != Site.ALL_HEADS || kvHeads < 1 || dHead < 1 || budget < 1 || budget > pairs.mostLatents()) {
+        boolean whole = site.heads() == Heads.SHARED || site.heads() == Heads.JOINT && kvHeads == 1;
+        if (!whole || kvHeads < 1 || dHead < 1 || budget < 1 || budget > pairs.mostLatents()) {
             throw new IllegalArgumentException(
                     "site %s, kvHeads %d, dHead %d, budget %d, %s".formatted(site, kvHeads, dHead, budget, pairs));
         }

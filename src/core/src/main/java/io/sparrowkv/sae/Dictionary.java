@@ -75,7 +75,7 @@ public final class Dictionary implements AutoCloseable {
         return rope;
     }
 
-    /** Width of a vector. */
+    /** Width of a vector: of a KV head's, or of those of all of a layer's side by side where the site is {@link Heads#JOINT}. */
     public int dHead() {
         return dHead;
     }

@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -32,6 +33,7 @@ public final class DictionaryFiles {
     public static final String MANIFEST = "dictionaries.json";
 
     private static final Logger LOG = LoggerFactory.getLogger(DictionaryFiles.class);
+    private static final String HEADS = "heads";
     private static final String FORMAT = "sparrow-kv-dictionaries";
     private static final int VERSION = 1;
     private static final int MAX_LAYERS = 1 << 12;
@@ -112,7 +114,9 @@ public final class DictionaryFiles {
     public static DictionarySet read(Path folder) {
         DictionaryManifest manifest = readManifest(folder);
         JsonFields fields = fields(folder);
-        int dHead = fields.positive("d_head", MAX_WIDTH);
+        boolean joint = joint(fields);
+        int width = (joint ? Heads.JOINT : Heads.SHARED)
+                .width(manifest.kvHeads(), fields.positive("d_head", MAX_WIDTH / manifest.kvHeads()));
         RopeStage rope = choice(fields, "rope", RopeStage.values());
         List<JsonFields> sites = fields.objects("sites");
         if (sites.isEmpty()) {
@@ -121,16 +125,13 @@ public final class DictionaryFiles {
         List<Dictionary> read = new ArrayList<>();
         try {
             for (JsonFields entry : sites) {
-                Site site = new Site(
-                        entry.integer("layer", 0, manifest.layers() - 1),
-                        choice(entry, "kind", VectorKind.values()),
-                        entry.optionalInteger("head", 0, manifest.kvHeads() - 1).orElse(Site.ALL_HEADS));
+                Site site = site(entry, manifest, joint);
                 RopeStage stage = site.kind() == VectorKind.KEY ? rope : RopeStage.PRE;
                 Dictionary dictionary = DictionaryFolder.read(folder.resolve(site.label()), site, stage);
                 read.add(dictionary);
-                if (dictionary.dHead() != dHead) {
-                    throw new InvalidInputException("%s: d_in is %d where %s has d_head %d; train the set again"
-                            .formatted(folder.resolve(site.label()), dictionary.dHead(), MANIFEST, dHead));
+                if (dictionary.dHead() != width) {
+                    throw new InvalidInputException("%s: d_in is %d where vectors of %s have %d; train the set again"
+                            .formatted(folder.resolve(site.label()), dictionary.dHead(), MANIFEST, width));
                 }
                 if (dictionary.latents() != entry.integer("latents", 1, Integer.MAX_VALUE)) {
                     throw entry.invalid(
@@ -151,6 +152,24 @@ public final class DictionaryFiles {
             read.forEach(Dictionary::close);
             throw e;
         }
+    }
+
+    private static boolean joint(JsonFields fields) {
+        Optional<String> heads = fields.optionalString(HEADS);
+        if (heads.isPresent() && !heads.get().equals(Heads.JOINT.label())) {
+            throw fields.invalid(HEADS, "'" + Heads.JOINT.label() + "' or nothing is needed");
+        }
+        return heads.isPresent();
+    }
+
+    private static Site site(JsonFields entry, DictionaryManifest manifest, boolean joint) {
+        int layer = entry.integer("layer", 0, manifest.layers() - 1);
+        VectorKind kind = choice(entry, "kind", VectorKind.values());
+        Optional<Integer> head = entry.optionalInteger("head", 0, manifest.kvHeads() - 1);
+        if (joint && head.isPresent()) {
+            throw entry.invalid("head", "the set's KV heads are coded together");
+        }
+        return new Site(layer, kind, joint ? Site.JOINT_HEADS : head.orElse(Site.ALL_HEADS));
     }
 
     /**
@@ -216,7 +235,7 @@ public final class DictionaryFiles {
             Map<String, Object> entry = new LinkedHashMap<>();
             entry.put("layer", dictionary.site().layer());
             entry.put("kind", dictionary.site().kind().label());
-            if (dictionary.site().head() != Site.ALL_HEADS) {
+            if (dictionary.site().heads() == Heads.EACH) {
                 entry.put("head", dictionary.site().head());
             }
             entry.put("latents", dictionary.latents());
@@ -228,7 +247,10 @@ public final class DictionaryFiles {
         content.put("model", Map.of("name", manifest.modelName(), "fingerprint", manifest.modelFingerprint()));
         content.put("layers", manifest.layers());
         content.put("kv_heads", manifest.kvHeads());
-        content.put("d_head", set.dHead());
+        content.put("d_head", set.joint() ? set.dHead() / manifest.kvHeads() : set.dHead());
+        if (set.joint()) {
+            content.put(HEADS, Heads.JOINT.label());
+        }
         content.put("rope", set.rope().label());
         content.put("dtype", dtype.name());
         content.put("sites", sites);

@@ -94,9 +94,7 @@ public final class DictionaryFolder {
         metadata.put("hook_name", hookName(dictionary.site(), dictionary.rope()));
         metadata.put(
                 "hook_head_index",
-                dictionary.site().head() == Site.ALL_HEADS
-                        ? null
-                        : dictionary.site().head());
+                dictionary.site().heads() == Heads.EACH ? dictionary.site().head() : null);
         Map<String, Object> config = new LinkedHashMap<>();
         config.put("architecture", "topk");
         config.put("d_in", dictionary.dHead());
@@ -107,7 +105,8 @@ public final class DictionaryFolder {
         config.put("apply_b_dec_to_input", true);
         config.put("rescale_acts_by_decoder_norm", false);
         config.put("normalize_activations", "none");
-        config.put("reshape_activations", "none");
+        // SAELens' name for heads side by side in one vector.
+        config.put("reshape_activations", dictionary.site().heads() == Heads.JOINT ? "hook_z" : "none");
         config.put("metadata", metadata);
         return config;
     }

@@ -19,16 +19,23 @@ public final class DictionarySet implements AutoCloseable {
     private String fingerprint = "";
 
     /**
-     * @throws InvalidInputException when two dictionaries claim one site, or differ in width or in the rope stage of their keys
+     * @throws InvalidInputException when two dictionaries claim one site, differ in width or in the rope stage of their keys, or only
+     *     some code a layer's KV heads together
      */
     public DictionarySet(Collection<Dictionary> dictionaries) {
         if (dictionaries.isEmpty()) {
             throw new InvalidInputException("a dictionary set needs at least one dictionary");
         }
+        Site first = dictionaries.iterator().next().site();
         RopeStage keyStage = null;
         for (Dictionary dictionary : dictionaries) {
             if (bySite.put(dictionary.site(), dictionary) != null) {
                 throw new InvalidInputException(dictionary.site() + ": two dictionaries for one site; keep one");
+            }
+            if ((dictionary.site().heads() == Heads.JOINT) != (first.heads() == Heads.JOINT)) {
+                throw new InvalidInputException(
+                        "%s: beside %s; either all dictionaries of a set code a layer's KV heads together, or none"
+                                .formatted(dictionary.site(), first));
             }
             if (dictionary.dHead() != bySite.firstEntry().getValue().dHead()) {
                 throw new InvalidInputException("%s: d_head is %d where %s has %d; dictionaries of one model share it"
@@ -51,9 +58,14 @@ public final class DictionarySet implements AutoCloseable {
         rope = keyStage == null ? RopeStage.PRE : keyStage;
     }
 
-    /** Width of a vector. */
+    /** Width of a vector: of a head's, or in a {@link #joint} set of all of a layer's KV heads together. */
     public int dHead() {
         return bySite.firstEntry().getValue().dHead();
+    }
+
+    /** Whether a token's vectors of a layer's KV heads are one vector here. */
+    public boolean joint() {
+        return bySite.firstKey().heads() == Heads.JOINT;
     }
 
     /** Where keys were taken; {@link RopeStage#PRE} in a set without key dictionaries. */
@@ -106,23 +118,18 @@ public final class DictionarySet implements AutoCloseable {
     }
 
     /**
-     * The dictionary of one KV head's vectors: its own, or else its layer's.
+     * The dictionary that codes one KV head's vectors: its own, or else its layer's, be it shared or joint.
      *
      * @throws InvalidInputException when the set has neither
      */
     public Dictionary of(int layer, VectorKind kind, int head) {
         Dictionary own = bySite.get(new Site(layer, kind, head));
-        Dictionary found = own != null ? own : bySite.get(Site.of(layer, kind));
+        Site whole = joint() ? Site.joint(layer, kind) : Site.of(layer, kind);
+        Dictionary found = own != null ? own : bySite.get(whole);
         if (found == null) {
-            throw new InvalidInputException(
-                    Site.of(layer, kind) + ": no dictionary in the set; train it with 'sparrow train'");
+            throw new InvalidInputException(whole + ": no dictionary in the set; train it with 'sparrow train'");
         }
         return found;
-    }
-
-    /** Whether the layer's KV heads share one dictionary for this kind. */
-    public boolean shared(int layer, VectorKind kind) {
-        return bySite.containsKey(Site.of(layer, kind));
     }
 
     /** Bytes of all weights in memory. */

@@ -65,6 +65,28 @@ public final class RandomDictionaries {
         return new DictionarySet(dictionaries);
     }
 
+    /**
+     * Dictionaries of all sites of a model whose KV heads are coded together.
+     *
+     * @param dHead width of a head's vectors
+     */
+    public static DictionarySet jointSet(
+            int layers, int kvHeads, RopeStage rope, int dHead, int keyLatents, int valueLatents, long seed) {
+        List<Dictionary> dictionaries = new ArrayList<>();
+        for (int layer = 0; layer < layers; layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                boolean ofKeys = kind == VectorKind.KEY;
+                dictionaries.add(dictionary(
+                        Site.joint(layer, kind),
+                        ofKeys ? rope : RopeStage.PRE,
+                        Heads.JOINT.width(kvHeads, dHead),
+                        ofKeys ? keyLatents : valueLatents,
+                        seed + dictionaries.size()));
+            }
+        }
+        return new DictionarySet(dictionaries);
+    }
+
     /** Normally distributed vectors, fp32 {@code [rows, dHead]}. */
     public static MemorySegment vectors(Arena arena, int rows, int dHead, long seed) {
         MemorySegment vectors = arena.allocate(Math.max(1, (long) rows * dHead) * Float.BYTES, 64);

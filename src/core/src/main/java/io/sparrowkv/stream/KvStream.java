@@ -216,7 +216,8 @@ public final class KvStream implements AutoCloseable {
         List<Dictionary> dictionaries = target.dictionaries();
         int budget = target.budget();
         if (dictionaries.size() == 1) {
-            encoder(dictionaries.getFirst()).encode(batch.vectors(), batch.tokens * kvHeads, budget, codes);
+            encoder(dictionaries.getFirst())
+                    .encode(batch.vectors(), batch.tokens * target.codesOfToken(), budget, codes);
             return;
         }
         codes.shape(batch.tokens * kvHeads, budget);

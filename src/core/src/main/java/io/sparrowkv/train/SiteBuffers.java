@@ -5,6 +5,7 @@ import io.sparrowkv.capture.VectorOrigin;
 import io.sparrowkv.capture.VectorSink;
 import io.sparrowkv.capture.VectorSource;
 import io.sparrowkv.concurrent.Workers;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import java.lang.foreign.Arena;
@@ -36,30 +37,32 @@ final class SiteBuffers implements VectorSink, AutoCloseable {
 
     private final Arena arena = Arena.ofShared();
     private final List<Buffer> buffers = new ArrayList<>();
-    private final int kvHeads;
-    private final int dHead;
+    private final int tokenWidth;
+    private final int vectorsOfToken;
+    private final int width;
     private final int chunkRows;
     private final int capacity;
 
     /**
-     * @param sites all of whole layers or all of single heads, so that each gets the same number of rows
+     * @param sites all alike in their {@link io.sparrowkv.sae.Heads}, so that each gets the same number of rows
      * @param rows wanted size of a buffer; at least a batch and a chunk always fit
      */
     SiteBuffers(VectorOrigin origin, List<Site> sites, RopeStage rope, int rows, int batch) {
-        this.kvHeads = origin.kvHeads();
-        this.dHead = origin.dHead();
-        boolean perHead = sites.getFirst().head() != Site.ALL_HEADS;
-        this.chunkRows = origin.chunkTokens() * (perHead ? 1 : kvHeads);
+        Heads heads = sites.getFirst().heads();
+        this.tokenWidth = origin.kvHeads() * origin.dHead();
+        this.vectorsOfToken = heads.vectorsOfToken(origin.kvHeads());
+        this.width = heads.width(origin.kvHeads(), origin.dHead());
+        this.chunkRows = origin.chunkTokens() * vectorsOfToken;
         this.capacity = Math.max(rows, Math.addExact(batch, chunkRows));
         for (Site site : sites) {
-            MemorySegment vectors = arena.allocate((long) capacity * dHead * Float.BYTES, 64);
+            MemorySegment vectors = arena.allocate((long) capacity * width * Float.BYTES, 64);
             buffers.add(new Buffer(site, Tap.of(site.kind(), rope), vectors));
         }
     }
 
     /** Bytes of all buffers for the given shape, what {@link SiteBuffers} will take off-heap. */
     long byteSize() {
-        return (long) buffers.size() * capacity * dHead * Float.BYTES;
+        return (long) buffers.size() * capacity * width * Float.BYTES;
     }
 
     /** Most rows of one site in a chunk. */
@@ -76,7 +79,7 @@ final class SiteBuffers implements VectorSink, AutoCloseable {
         return buffers.getFirst().rows;
     }
 
-    /** The buffer of a site, {@code [rows, dHead]}. */
+    /** The buffer of a site, {@code [rows, width]}. */
     MemorySegment vectors(int site) {
         return buffers.get(site).vectors;
     }
@@ -85,7 +88,7 @@ final class SiteBuffers implements VectorSink, AutoCloseable {
     void factor(int site, float factor) {
         Buffer buffer = buffers.get(site);
         buffer.factor = factor;
-        Lanes.scale(buffer.vectors, 0, factor, buffer.vectors, 0, (long) buffer.rows * dHead);
+        Lanes.scale(buffer.vectors, 0, factor, buffer.vectors, 0, (long) buffer.rows * width);
     }
 
     /** Empties the buffers. */
@@ -132,18 +135,16 @@ final class SiteBuffers implements VectorSink, AutoCloseable {
     }
 
     private void append(Buffer buffer, int tokens, MemorySegment vectors) {
-        long to = (long) buffer.rows * dHead;
-        if (buffer.site.head() == Site.ALL_HEADS) {
-            long count = (long) tokens * kvHeads * dHead;
-            Lanes.scale(buffer.vectors, to, buffer.factor, vectors, 0, count);
-            buffer.rows += tokens * kvHeads;
-        } else {
+        long to = (long) buffer.rows * width;
+        if (buffer.site.heads() == Heads.EACH) {
             for (int token = 0; token < tokens; token++) {
-                long from = ((long) token * kvHeads + buffer.site.head()) * dHead;
-                Lanes.scale(buffer.vectors, to + (long) token * dHead, buffer.factor, vectors, from, dHead);
+                long from = (long) token * tokenWidth + (long) buffer.site.head() * width;
+                Lanes.scale(buffer.vectors, to + (long) token * width, buffer.factor, vectors, from, width);
             }
-            buffer.rows += tokens;
+        } else {
+            Lanes.scale(buffer.vectors, to, buffer.factor, vectors, 0, (long) tokens * tokenWidth);
         }
+        buffer.rows += tokens * vectorsOfToken;
     }
 
     /**
@@ -153,7 +154,7 @@ final class SiteBuffers implements VectorSink, AutoCloseable {
      */
     void gather(int site, int[] order, int first, int rows, MemorySegment to, Workers workers) {
         MemorySegment from = buffers.get(site).vectors;
-        long bytes = (long) dHead * Float.BYTES;
+        long bytes = (long) width * Float.BYTES;
         workers.forEach((rows + GATHER_TASK - 1) / GATHER_TASK, (task, worker) -> {
             int end = Math.min(rows, (task + 1) * GATHER_TASK);
             for (int row = task * GATHER_TASK; row < end; row++) {

@@ -96,14 +96,15 @@ public final class TrainingRun implements AutoCloseable {
         int fitting = Math.min(wanted, buffers.capacity() / buffers.chunkRows());
         int heldOut = (int) Math.clamp(source.chunks() / 10, 1, fitting);
         this.order = new ChunkOrder(settings.trainer().seed(), source.chunks(), heldOut);
-        this.batch = arena.allocate((long) batchRows * origin.dHead() * Float.BYTES, 64);
+        int width = settings.width(origin);
+        this.batch = arena.allocate((long) batchRows * width * Float.BYTES, 64);
         this.spaces = new TrainingSpace[settings.sites().size()];
         for (int i = 0; i < spaces.length; i++) {
             Site site = settings.sites().get(i);
             spaces[i] = new TrainingSpace(0, start.metric(site));
             RopeStage rope = site.kind() == VectorKind.KEY ? settings.rope() : RopeStage.PRE;
-            Dictionary dictionary = Dictionary.allocate(
-                    site, rope, origin.dHead(), settings.trainer().latents());
+            Dictionary dictionary =
+                    Dictionary.allocate(site, rope, width, settings.trainer().latents());
             working.add(dictionary);
             trainers.add(new SaeTrainer(dictionary, settings.trainer(), backend, workers));
         }
@@ -238,6 +239,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     private void checkStart(DictionarySet set) {
+        int width = settings.width(source.origin());
         for (Site site : settings.sites()) {
             Dictionary dictionary = set.bySite().get(site);
             if (dictionary == null) {
@@ -245,17 +247,17 @@ public final class TrainingRun implements AutoCloseable {
                         + set.bySite().keySet());
             }
             RopeStage rope = site.kind() == VectorKind.KEY ? settings.rope() : RopeStage.PRE;
-            if (dictionary.dHead() != source.origin().dHead()
+            if (dictionary.dHead() != width
                     || dictionary.latents() != settings.trainer().latents()
                     || dictionary.rope() != rope) {
                 throw new InvalidInputException(
-                        "%s: the dictionary to start from has d_head %d, %d latents, rope %s, the training %d, %d, %s; make them the same"
+                        "%s: the dictionary to start from has vectors of %d, %d latents, rope %s, the training %d, %d, %s; make them the same"
                                 .formatted(
                                         site,
                                         dictionary.dHead(),
                                         dictionary.latents(),
                                         dictionary.rope().label(),
-                                        source.origin().dHead(),
+                                        width,
                                         settings.trainer().latents(),
                                         rope.label()));
             }
@@ -294,7 +296,7 @@ public final class TrainingRun implements AutoCloseable {
     }
 
     private void initialise() {
-        int dHead = source.origin().dHead();
+        int dHead = settings.width(source.origin());
         int rows = Math.min(
                 buffers.rows(), Math.max(SaeTrainer.SAMPLE, settings.trainer().latents()));
         int[] sampleRows =

@@ -3,6 +3,7 @@ package io.sparrowkv.train;
 import io.sparrowkv.capture.VectorOrigin;
 import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.io.InvalidInputException;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
@@ -14,7 +15,7 @@ import java.util.Map;
 /**
  * A training of several sites at once.
  *
- * @param sites all of whole layers or all of single heads, ascending
+ * @param sites all alike in their {@link Heads}, ascending
  * @param rope where keys are taken
  * @param trainer how each site is trained
  * @param bufferRows vectors of a site that are shuffled together; of one site they take 4 · dHead bytes each
@@ -30,9 +31,9 @@ public record TrainingSettings(
         if (sites.isEmpty()) {
             throw new InvalidInputException("no site is chosen; choose at least one layer, keys or values");
         }
-        boolean perHead = sites.getFirst().head() != Site.ALL_HEADS;
-        if (!sites.stream().allMatch(site -> perHead == (site.head() != Site.ALL_HEADS))) {
-            throw new InvalidInputException("sites " + sites + " mix whole layers and single heads; train them apart");
+        Heads heads = sites.getFirst().heads();
+        if (!sites.stream().allMatch(site -> site.heads() == heads)) {
+            throw new InvalidInputException("sites " + sites + " mix shared, single and joint heads; train them apart");
         }
         if (bufferRows < 1 || heldOutRows < 1) {
             throw new InvalidInputException(
@@ -41,25 +42,21 @@ public record TrainingSettings(
     }
 
     /**
-     * Keys and values of the layers, with the default buffers.
-     *
-     * @param perHead whether each KV head gets a dictionary of its own
-     */
+     * Keys and values of the layers, with the default buffers. */
     public static TrainingSettings of(
-            VectorOrigin origin, List<Integer> layers, boolean perHead, RopeStage rope, TrainerSettings trainer) {
+            VectorOrigin origin, List<Integer> layers, Heads heads, RopeStage rope, TrainerSettings trainer) {
         List<Site> sites = new ArrayList<>();
         for (int layer : layers) {
             for (VectorKind kind : VectorKind.values()) {
-                if (perHead) {
-                    for (int head = 0; head < origin.kvHeads(); head++) {
-                        sites.add(new Site(layer, kind, head));
-                    }
-                } else {
-                    sites.add(Site.of(layer, kind));
-                }
+                sites.addAll(heads.sites(layer, kind, origin.kvHeads()));
             }
         }
         return new TrainingSettings(sites, rope, trainer, DEFAULT_BUFFER_ROWS, DEFAULT_HELD_OUT_ROWS);
+    }
+
+    /** Width of a site's vectors. */
+    int width(VectorOrigin origin) {
+        return sites.getFirst().heads().width(origin.kvHeads(), origin.dHead());
     }
 
     /** Everything that the result depends on, by name: what a checkpoint must have in common with the run that goes on from it. */

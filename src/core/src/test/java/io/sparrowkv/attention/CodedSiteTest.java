@@ -50,6 +50,7 @@ class CodedSiteTest {
                 try (StoredSequence again = known.sequence(tokens)) {
                     CodedSite site = new CodedSite(
                             layout,
+                            shape.kvHeads(),
                             List.of(dictionaries.of(0, VectorKind.KEY, 0)),
                             own,
                             own.openSequence(),

@@ -12,6 +12,7 @@ import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.encode.ScalarEncoderProvider;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -39,34 +40,40 @@ class SparseCacheTest {
             CacheOptions options,
             RopeStage rope,
             int latents,
-            boolean perHead,
+            Heads heads,
             int tokens,
             double spread,
             long seed) {
 
         static Scene of(AttentionShape shape, CacheOptions options, int tokens) {
-            return new Scene(shape, options, RopeStage.POST, 70, false, tokens, 1, 7);
+            return new Scene(shape, options, RopeStage.POST, 70, Heads.SHARED, tokens, 1, 7);
         }
 
         Scene rope(RopeStage stage) {
-            return new Scene(shape, options, stage, latents, perHead, tokens, spread, seed);
+            return new Scene(shape, options, stage, latents, heads, tokens, spread, seed);
         }
 
         Scene latents(int count) {
-            return new Scene(shape, options, rope, count, perHead, tokens, spread, seed);
+            return new Scene(shape, options, rope, count, heads, tokens, spread, seed);
         }
 
-        Scene byHead() {
-            return new Scene(shape, options, rope, latents, true, tokens, spread, seed);
+        Scene heads(Heads how) {
+            return new Scene(shape, options, rope, latents, how, tokens, spread, seed);
         }
 
         Scene spread(double factor) {
-            return new Scene(shape, options, rope, latents, perHead, tokens, factor, seed);
+            return new Scene(shape, options, rope, latents, heads, tokens, factor, seed);
         }
 
         DictionarySet dictionaries() {
-            return RandomDictionaries.set(
-                    shape.layers(), perHead ? shape.kvHeads() : 0, rope, shape.dHead(), latents, latents + 3, seed);
+            int layers = shape.layers();
+            int kvHeads = shape.kvHeads();
+            int dHead = shape.dHead();
+            return switch (heads) {
+                case SHARED -> RandomDictionaries.set(layers, 0, rope, dHead, latents, latents + 3, seed);
+                case EACH -> RandomDictionaries.set(layers, kvHeads, rope, dHead, latents, latents + 3, seed);
+                case JOINT -> RandomDictionaries.jointSet(layers, kvHeads, rope, dHead, latents, latents + 3, seed);
+            };
         }
 
         float[] queries(int layer) {
@@ -214,7 +221,65 @@ class SparseCacheTest {
     void headsMayHaveDictionariesOfTheirOwn(RopeStage rope, int window) {
         Scene.of(AttentionShape.of(2, 6, 3, 24), options(window, 4), 300)
                 .rope(rope)
-                .byHead()
+                .heads(Heads.EACH)
+                .matchesOracle(130, 1, 64);
+    }
+
+    @ParameterizedTest(name = "{0} KV heads of {1}, window {2}, {3}, chunk {4}")
+    @CsvSource({
+        "1, 16, 0, POST, 1",
+        "1, 24, 10, PRE, 63",
+        "2, 80, 0, PRE, 65",
+        "2, 128, 64, POST, 200",
+        "3, 24, 64, POST, 1",
+        "3, 80, 10, PRE, 90",
+        "4, 16, 64, PRE, 250",
+        "4, 22, 0, POST, 33",
+    })
+    void headsMayBeCodedTogether(int kvHeads, int dHead, int window, RopeStage rope, int chunk) {
+        CacheOptions options = options(window, 4).withBudgets(Budgets.of(5, 9));
+        Scene scene = Scene.of(AttentionShape.of(2, 2 * kvHeads, kvHeads, dHead), options, 220)
+                .rope(rope)
+                .heads(Heads.JOINT);
+        scene.matchesOracle(chunk);
+        Scene.of(scene.shape(), options.withBudgets(Budgets.of(3, 9), Budgets.of(7, 12)), 150)
+                .rope(rope)
+                .heads(Heads.JOINT)
+                .matchesOracle(100, 1);
+    }
+
+    @ParameterizedTest(name = "{0} KV heads of {1}, {2} residual bits, {3}, window {4}, {5}, chunk {6}")
+    @CsvSource({
+        "1, 16, 1, none, 0, POST, 63",
+        "2, 128, 1, pursuit:20, 64, PRE, 1",
+        "2, 80, 0, pursuit:20, 0, PRE, 65",
+        "3, 24, 2, refit, 10, PRE, 200",
+        "3, 16, 1, pursuit:20, 64, POST, 1",
+        "4, 16, 3, pursuit:20, 64, PRE, 250",
+        "4, 20, 4, none, 0, POST, 100",
+        "4, 22, 1, none, 64, PRE, 70",
+    })
+    void packedCodesAndResidualsOfHeadsTogetherAreReadAsTheyAre(
+            int kvHeads, int dHead, int bits, String refinement, int window, RopeStage rope, int chunk) {
+        CacheOptions options = options(window, 4)
+                .withBudgets(Budgets.of(5, 9))
+                .withRefinement(Refinement.parse(refinement))
+                .withCoefficients(Coefficients.BITS_4)
+                .withResidualBits(Budgets.of(bits, bits).with(1, VectorKind.KEY, 0));
+        Scene scene = Scene.of(AttentionShape.of(2, 2 * kvHeads, kvHeads, dHead), options, 220)
+                .rope(rope)
+                .heads(Heads.JOINT);
+        scene.matchesOracle(chunk);
+        scene.matchesOracle(150, 1);
+    }
+
+    @Test
+    void headsTogetherMayHaveSitesThatAreKeptAsTheyAre() {
+        Budgets budgets =
+                Budgets.of(5, 9).with(0, VectorKind.KEY, Budgets.DENSE).with(1, VectorKind.VALUE, Budgets.DENSE);
+        Scene.of(AttentionShape.of(2, 6, 3, 24), options(64, 4).withBudgets(budgets), 200)
+                .rope(RopeStage.PRE)
+                .heads(Heads.JOINT)
                 .matchesOracle(130, 1, 64);
     }
 
@@ -279,7 +344,7 @@ class SparseCacheTest {
                 .withResidualBits(bits);
         Scene scene = Scene.of(AttentionShape.of(1, 4, 2, dHead), options, 220).rope(rope);
         scene.matchesOracle(chunk);
-        scene.byHead().matchesOracle(70, 1);
+        scene.heads(Heads.EACH).matchesOracle(70, 1);
     }
 
     @ParameterizedTest(name = "bound {0}, {1} bits, {2} residual bits, window {3}, {4}, d={5}, chunk {6}")
@@ -397,15 +462,13 @@ class SparseCacheTest {
                 scene.attend(cache, layer, 0, 400, output);
                 scene.attend(cache, layer, 0, 1, output);
             }
-            // 397 tokens after the sinks: 6 blocks, of which 1 + 397 − 64 = 334 tokens or 5 blocks have left the window
-            // for good.
+            // 397 tokens after the sinks: 6 blocks.
             long codes = 2L * 6 * 64 * 2;
             CacheBytes bytes = cache.bytes();
             assertThat(bytes.tokens()).isEqualTo(401);
             assertThat(bytes.sinks()).isEqualTo(2L * 2 * 4 * 2 * 16 * 4);
-            assertThat(bytes.keyIndices())
-                    .isLessThanOrEqualTo(codes * 8 * 2)
-                    .isGreaterThanOrEqualTo(codes * 8 * 2 * 5 / 6);
+            assertThat(bytes.keyIndices()).isEqualTo(codes * 8 * 2);
+            assertThat(bytes.valueIndices()).isEqualTo(codes * 16 * 2);
             assertThat(bytes.window()).isBetween(2L * 2 * 77 * 2 * 16 * 4, 2L * 2 * 126 * 2 * 16 * 4);
             assertThat(bytes.denseFp16()).isEqualTo(401L * 2 * 2 * 2 * 16 * 2);
             assertThat(bytes.dictionaries()).isEqualTo(dictionaries.byteSize());
@@ -498,6 +561,47 @@ class SparseCacheTest {
     }
 
     @Test
+    void aCodeOfAllHeadsIsCountedOnce() {
+        AttentionShape shape = AttentionShape.of(1, 8, 4, 16);
+        CacheOptions options = options(0, 0)
+                .withBudgets(Budgets.of(8, 16))
+                .withCoefficients(Coefficients.BITS_4)
+                .withResidualBits(Budgets.of(0, 1));
+        Scene scene = Scene.of(shape, options, 5 * 64).latents(4093).heads(Heads.JOINT);
+        try (DictionarySet dictionaries = scene.dictionaries();
+                EncoderBackend encoders = new ScalarEncoderProvider().start(1);
+                ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);
+                SparseCache cache = new SparseCache(
+                        shape, RotaryEmbedding.plain(16, 10000), dictionaries, encoders, store, options)) {
+            scene.attend(cache, 0, 0, scene.tokens(), new float[scene.tokens() * 128]);
+            CacheBytes bytes = cache.bytes();
+            assertThat(bytes.codes()).isEqualTo(store.statistics().bytes());
+            // A key's pairs and scale, a value's, its residual of 64 numbers and that one's scale, for four heads.
+            assertThat(bytes.perVector()).isEqualTo((8 * 2 + 2 + 16 * 2 + 2 + 64 / 8 + 2) / 4.0);
+            assertThat(bytes.dictionaries()).isEqualTo(dictionaries.byteSize());
+            for (VectorKind kind : VectorKind.values()) {
+                assertThat(options.layout(shape, dictionaries, 0, kind).rows()).isEqualTo(64);
+            }
+        }
+    }
+
+    @Test
+    void storesAndReadersThatKnowHeadsOneByOneRefuseJointDictionaries() {
+        AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
+        try (DictionarySet joint = RandomDictionaries.jointSet(1, 2, RopeStage.POST, 16, 70, 70, 1)) {
+            assertThatThrownBy(() -> options(64, 4).storeProfile(shape, "model", joint))
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessageContainingAll("each KV head", "together", "--heads shared");
+            assertThatThrownBy(() -> CodedLayer.of(shape, joint, 0, Budgets.of(8, 8), 100))
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessageContainingAll("together", "--heads shared");
+            assertThatThrownBy(() -> options(64, 4).validate(AttentionShape.of(1, 6, 3, 16), joint))
+                    .isInstanceOf(InvalidInputException.class)
+                    .hasMessageContainingAll("layer.00.key.joint", "32", "48");
+        }
+    }
+
+    @Test
     void slidingWindowsReleaseOldBlocks() {
         AttentionShape shape = new AttentionShape(1, 2, 2, 16, 0.25f, List.of(100));
         Scene scene = Scene.of(shape, options(10, 0), 1000);
@@ -556,7 +660,7 @@ class SparseCacheTest {
     void sequencesShareAStoreWithoutMixing() {
         AttentionShape shape = AttentionShape.of(1, 2, 1, 16);
         Scene one = Scene.of(shape, options(0, 0), 130);
-        Scene two = new Scene(shape, one.options(), RopeStage.POST, 70, false, 130, 2, 7);
+        Scene two = new Scene(shape, one.options(), RopeStage.POST, 70, Heads.SHARED, 130, 2, 7);
         try (DictionarySet dictionaries = one.dictionaries();
                 EncoderBackend encoders = new ScalarEncoderProvider().start(1);
                 ArrowBlockStore store = new ArrowBlockStore(STORE_LIMIT);

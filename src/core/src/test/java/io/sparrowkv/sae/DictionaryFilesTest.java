@@ -100,6 +100,55 @@ class DictionaryFilesTest {
     }
 
     @Test
+    void aJointSetSaysSoInItsManifestItsFoldersAndItsFingerprint() throws IOException {
+        Path folder = temporary.resolve("set");
+        DictionarySet set = open(RandomDictionaries.jointSet(3, 2, RopeStage.POST, D, M, M, 1));
+        DictionaryFiles.write(folder, set, MANIFEST, 4, DType.F32);
+        DictionarySet read = open(DictionaryFiles.read(folder, "tiny", "abc", D));
+        assertThat(read.joint()).isTrue();
+        assertThat(read.dHead()).isEqualTo(2 * D);
+        assertThat(read.fingerprint()).isEqualTo(set.fingerprint());
+        for (int head = 0; head < 2; head++) {
+            assertThat(read.of(1, VectorKind.KEY, head).site()).isEqualTo(Site.joint(1, VectorKind.KEY));
+        }
+        assertThat(Files.readString(folder.resolve("layer.01.key.joint/cfg.json"))
+                        .replaceAll("\\s", ""))
+                .contains("\"d_in\":10", "\"reshape_activations\":\"hook_z\"", "\"hook_head_index\":null");
+
+        // The same weights as those of a model with one head of twice the width are another set.
+        List<Dictionary> wide = new ArrayList<>();
+        set.bySite().forEach((site, joint) -> {
+            Dictionary shared = Dictionary.allocate(Site.of(site.layer(), site.kind()), joint.rope(), 2 * D, M);
+            shared.encoderWeights().copyFrom(joint.encoderWeights());
+            shared.decoderWeights().copyFrom(joint.decoderWeights());
+            shared.encoderBias().copyFrom(joint.encoderBias());
+            shared.decoderBias().copyFrom(joint.decoderBias());
+            wide.add(shared);
+        });
+        assertThat(open(new DictionarySet(wide)).fingerprint()).isNotEqualTo(set.fingerprint());
+
+        Path manifest = folder.resolve(DictionaryFiles.MANIFEST);
+        String good = Files.readString(manifest);
+        assertThat(good.replaceAll("\\s", "")).contains("\"d_head\":5", "\"heads\":\"joint\"");
+        Files.writeString(manifest, good.replace("\"joint\"", "\"some\""));
+        assertInvalid(() -> DictionaryFiles.read(folder), "heads is \"some\"", "'joint'");
+        Files.writeString(manifest, good.replaceFirst("\"kind\"", "\"head\": 1, \"kind\""));
+        assertInvalid(() -> DictionaryFiles.read(folder), "head is 1", "coded together");
+        Files.writeString(manifest, good.replaceFirst("\"kv_heads\" : 2", "\"kv_heads\" : 3"));
+        assertInvalid(() -> DictionaryFiles.read(folder), "layer.00.key.joint", "10", "15");
+    }
+
+    @Test
+    void jointAndOtherDictionariesMakeNoSet() {
+        Dictionary joint = open(random(Site.joint(0, VectorKind.KEY), 1));
+        Dictionary shared = open(random(Site.of(0, VectorKind.VALUE), 1));
+        assertInvalid(
+                () -> new DictionarySet(List.of(joint, shared)), "layer.00.key.joint", "layer.00.value", "or none");
+        assertInvalid(
+                () -> new DictionarySet(List.of(shared, joint)), "layer.00.key.joint", "layer.00.value", "or none");
+    }
+
+    @Test
     void theFolderOfASiteIsInSaeLensLayout() throws IOException {
         Path folder = temporary.resolve("set");
         DictionarySet set = set();

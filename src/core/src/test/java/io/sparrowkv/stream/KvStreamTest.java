@@ -10,6 +10,7 @@ import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.encode.ScalarEncoderProvider;
 import io.sparrowkv.encode.ScalarTopKEncoder;
 import io.sparrowkv.sae.Dictionary;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -55,6 +56,11 @@ class KvStreamTest {
         }
 
         @Override
+        public int codesOfToken() {
+            return dictionaries.getFirst().site().heads() == Heads.JOINT ? 1 : HEADS;
+        }
+
+        @Override
         public int budget() {
             return BUDGET;
         }
@@ -67,7 +73,7 @@ class KvStreamTest {
                 throw new IllegalStateException(e);
             }
             assertThat(firstToken).isEqualTo(tokens);
-            for (int row = 0; row < count * HEADS; row++) {
+            for (int row = 0; row < count * codesOfToken(); row++) {
                 rows.add(indices(codes, row));
             }
             batches.incrementAndGet();
@@ -107,6 +113,20 @@ class KvStreamTest {
             stream.await(target, 10);
         }
         assertThat(target.rows).isEqualTo(expected(10, shared, other));
+    }
+
+    @Test
+    void jointHeadsHaveOneCode() {
+        try (Dictionary joint =
+                RandomDictionaries.dictionary(Site.joint(0, VectorKind.KEY), RopeStage.POST, HEADS * D_HEAD, 40, 3)) {
+            Recorder target = new Recorder(joint);
+            try (KvStream stream = stream(2)) {
+                submit(stream, target, 0, 10);
+                submit(stream, target, 10, 7);
+                stream.await(target, 17);
+            }
+            assertThat(target.rows).hasSize(17).isEqualTo(expectedJoint(17, joint));
+        }
     }
 
     @Test
@@ -194,6 +214,19 @@ class KvStreamTest {
                         rows.add(indices(codes, head));
                     }
                 }
+            }
+        }
+        return rows;
+    }
+
+    private static List<List<Integer>> expectedJoint(int tokens, Dictionary joint) {
+        List<List<Integer>> rows = new ArrayList<>();
+        try (Arena arena = Arena.ofConfined();
+                CodeBatch codes = CodeBatch.allocate(1, BUDGET);
+                ScalarTopKEncoder encoder = new ScalarTopKEncoder(joint)) {
+            for (int token = 0; token < tokens; token++) {
+                encoder.encode(vectors(arena, token), 1, BUDGET, codes);
+                rows.add(indices(codes, 0));
             }
         }
         return rows;

@@ -11,11 +11,30 @@ import java.util.Set;
 /** A source of planted vectors, other ones at each layer and tap. */
 final class PlantedSource implements VectorSource {
     private final VectorOrigin origin;
+    private final int plantedWidth;
     private final long chunks;
 
     PlantedSource(int layers, int kvHeads, int dHead, int chunkTokens, long chunks) {
-        this.origin = new VectorOrigin("planted", "model-1", "text-1", layers, kvHeads, dHead, chunkTokens);
+        this(new VectorOrigin("planted", "model-1", "text-1", layers, kvHeads, dHead, chunkTokens), dHead, chunks);
+    }
+
+    private PlantedSource(VectorOrigin origin, int plantedWidth, long chunks) {
+        this.origin = origin;
+        this.plantedWidth = plantedWidth;
         this.chunks = chunks;
+    }
+
+    /** The same numbers as a model of one KV head has them, as wide as all of this one's. */
+    PlantedSource asOneHead() {
+        VectorOrigin single = new VectorOrigin(
+                origin.modelName(),
+                origin.modelFingerprint(),
+                origin.dataFingerprint(),
+                origin.layers(),
+                1,
+                origin.kvHeads() * origin.dHead(),
+                origin.chunkTokens());
+        return new PlantedSource(single, plantedWidth, chunks);
     }
 
     @Override
@@ -41,14 +60,17 @@ final class PlantedSource implements VectorSource {
             for (Tap tap : taps()) {
                 if (sink.wants(layer, tap)) {
                     long place = layer * 10L + tap.ordinal();
-                    PlantedVectors planted = new PlantedVectors(origin.dHead(), 32, 3, 0.05, place);
+                    PlantedVectors planted = new PlantedVectors(plantedWidth, 32, 3, 0.05, place);
                     try (Arena arena = Arena.ofConfined()) {
                         sink.accept(
                                 layer,
                                 tap,
                                 0,
                                 tokens,
-                                planted.draw(arena, tokens * origin.kvHeads(), place * 100_000 + chunk));
+                                planted.draw(
+                                        arena,
+                                        tokens * origin.kvHeads() * origin.dHead() / plantedWidth,
+                                        place * 100_000 + chunk));
                     }
                 }
             }

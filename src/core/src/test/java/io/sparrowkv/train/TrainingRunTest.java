@@ -18,6 +18,7 @@ import io.sparrowkv.encode.WeighedDictionaries;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.Metric;
 import io.sparrowkv.sae.RopeStage;
 import io.sparrowkv.sae.Site;
@@ -39,6 +40,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainingRunTest {
@@ -62,10 +64,10 @@ class TrainingRunTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 7, 8, 9, 39})
     void resumingGivesTheSameBitsAsNoInterruption(int stopAt) {
-        byte[] whole = weights(run(settings(false, 3)));
+        byte[] whole = weights(run(settings(Heads.SHARED, 3)));
 
         Path file = folder.resolve("checkpoint.safetensors");
-        TrainingRun stopped = run(settings(false, 3));
+        TrainingRun stopped = run(settings(Heads.SHARED, 3));
         boolean ended = stopped.train(Checkpoints.to(file, Duration.ofDays(1)), progress -> {
             if (progress.step() == stopAt) {
                 stopped.stop();
@@ -73,7 +75,7 @@ class TrainingRunTest {
         });
         assertThat(ended).isFalse();
         assertThat(stopped.step()).isEqualTo(stopAt);
-        TrainingRun resumed = run(settings(false, 3));
+        TrainingRun resumed = run(settings(Heads.SHARED, 3));
         Checkpoints.restore(resumed, file);
         assertThat(resumed.step()).isEqualTo(stopAt);
         assertThat(weights(resumed)).isEqualTo(whole);
@@ -81,7 +83,7 @@ class TrainingRunTest {
 
     @Test
     void trainingOnPursuedCodesFromGivenDictionariesResumesToTheSameBits() {
-        TrainingRun first = run(settings(false, 3));
+        TrainingRun first = run(settings(Heads.SHARED, 3));
         byte[] start = weights(first);
         DictionarySet given = open(first.dictionaries());
         byte[] whole = weights(run(refined(), given));
@@ -186,8 +188,8 @@ class TrainingRunTest {
 
     @Test
     void givenDictionariesAreWhereTrainingBegins() {
-        DictionarySet given = open(trainedSet(settings(false, 3)));
-        TrainingRun run = run(settings(false, 4), given);
+        DictionarySet given = open(trainedSet(settings(Heads.SHARED, 3)));
+        TrainingRun run = run(settings(Heads.SHARED, 4), given);
         double[] first = new double[1];
         run.train(Checkpoints.none(), progress -> {
             if (progress.step() == 1) {
@@ -196,7 +198,7 @@ class TrainingRunTest {
             }
         });
         double[] fresh = new double[1];
-        TrainingRun anew = run(settings(false, 4));
+        TrainingRun anew = run(settings(Heads.SHARED, 4));
         anew.train(Checkpoints.none(), progress -> {
             if (progress.step() == 1) {
                 fresh[0] = progress.mean().explainedVariance();
@@ -208,11 +210,11 @@ class TrainingRunTest {
 
     @Test
     void dictionariesOfOtherSitesOrShapesAreNoStart() {
-        DictionarySet given = open(trainedSet(settings(false, 3)));
-        assertThatThrownBy(() -> run(settings(true, 3), given))
+        DictionarySet given = open(trainedSet(settings(Heads.SHARED, 3)));
+        assertThatThrownBy(() -> run(settings(Heads.EACH, 3), given))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("no dictionary to start from");
-        TrainingSettings post = settings(false, 3);
+        TrainingSettings post = settings(Heads.SHARED, 3);
         TrainingSettings pre = with(post, post.sites(), RopeStage.PRE);
         assertThatThrownBy(() -> open(new TrainingRun(
                         new PlantedSource(2, 2, 20, 50, 12), pre, backend, workers, TrainingStart.from(given))))
@@ -221,7 +223,7 @@ class TrainingRunTest {
 
     @Test
     void aKilledProcessGoesOnFromItsLastCheckpoint() throws Exception {
-        byte[] whole = weights(run(settings(false, 3)));
+        byte[] whole = weights(run(settings(Heads.SHARED, 3)));
         Path file = folder.resolve("checkpoint.safetensors");
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -243,7 +245,7 @@ class TrainingRunTest {
                     .containsExactlyInAnyOrder("checkpoint.safetensors", "log");
         }
 
-        TrainingRun resumed = run(settings(false, 3));
+        TrainingRun resumed = run(settings(Heads.SHARED, 3));
         Checkpoints.restore(resumed, file);
         assertThat(resumed.step()).isEqualTo(Killed.LAST_STEP);
         assertThat(weights(resumed)).isEqualTo(whole);
@@ -257,7 +259,7 @@ class TrainingRunTest {
             EncoderBackend backend = Encoders.start("scalar", 1);
             Workers workers = Workers.start("killed", 2);
             TrainingRun run =
-                    new TrainingRun(new PlantedSource(2, 2, 20, 50, 12), settings(false, 3), backend, workers);
+                    new TrainingRun(new PlantedSource(2, 2, 20, 50, 12), settings(Heads.SHARED, 3), backend, workers);
             run.train(Checkpoints.to(Path.of(args[0]), Duration.ZERO), progress -> {
                 if (progress.step() == LAST_STEP + 1) {
                     Runtime.getRuntime().halt(137);
@@ -266,14 +268,36 @@ class TrainingRunTest {
         }
     }
 
+    @Test
+    void jointHeadsAreTrainedAsOneHeadOfTheirWidthIs() {
+        TrainingSettings joint = settings(Heads.JOINT, 3);
+        TrainingSettings shared = settings(Heads.SHARED, 3);
+        PlantedSource single = source.asOneHead();
+        assertThat(single.origin().dHead()).isEqualTo(40);
+        TrainingRun together = run(joint);
+        TrainingRun alone = open(new TrainingRun(single, shared, backend, workers));
+        assertThat(weights(together)).isEqualTo(weights(alone));
+        DictionarySet set = open(together.dictionaries());
+        assertThat(set.joint()).isTrue();
+        assertThat(set.bySite().keySet())
+                .first()
+                .hasToString("layer.00.key.joint")
+                .isEqualTo(Site.joint(0, VectorKind.KEY));
+        DictionarySet plain = open(alone.dictionaries());
+        assertThat(together.evaluate(set).getFirst().fidelity())
+                .isEqualTo(alone.evaluate(plain).getFirst().fidelity());
+    }
+
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void trainedDictionariesHoldPlainWeightsThatCodeHeldOutVectors(boolean perHead) {
-        TrainingRun run = run(settings(perHead, 3));
+    @EnumSource(
+            value = Heads.class,
+            names = {"SHARED", "EACH"})
+    void trainedDictionariesHoldPlainWeightsThatCodeHeldOutVectors(Heads heads) {
+        TrainingRun run = run(settings(heads, 3));
         double[] firstAndLast = new double[2];
         assertThat(run.train(Checkpoints.none(), progress -> {
                     assertThat(progress.steps()).isEqualTo(STEPS);
-                    assertThat(progress.sites()).hasSize(perHead ? 8 : 4);
+                    assertThat(progress.sites()).hasSize(heads == Heads.EACH ? 8 : 4);
                     assertThat(progress.mean().l0()).isBetween(0.0, 6.0);
                     firstAndLast[progress.step() == 1 ? 0 : 1] = progress.mean().loss();
                 }))
@@ -300,25 +324,25 @@ class TrainingRunTest {
     @Test
     void otherSettingsAnotherFileOrADamagedOneAreRefusedByName() throws IOException {
         Path file = folder.resolve("checkpoint.safetensors");
-        run(settings(false, 3)).train(Checkpoints.to(file, Duration.ZERO), progress -> {});
-        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 4)), file))
+        run(settings(Heads.SHARED, 3)).train(Checkpoints.to(file, Duration.ZERO), progress -> {});
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(Heads.SHARED, 4)), file))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContainingAll("checkpoint.safetensors", "settings.seed", "3", "4");
-        assertThatThrownBy(() -> Checkpoints.restore(run(settings(true, 3)), file))
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(Heads.EACH, 3)), file))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("settings.sites");
         byte[] bytes = Files.readAllBytes(file);
         Files.write(file, Arrays.copyOf(bytes, bytes.length / 2));
-        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 3)), file))
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(Heads.SHARED, 3)), file))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContaining("truncated");
-        assertThatThrownBy(() -> Checkpoints.restore(run(settings(false, 3)), folder.resolve("none")))
+        assertThatThrownBy(() -> Checkpoints.restore(run(settings(Heads.SHARED, 3)), folder.resolve("none")))
                 .isInstanceOf(InvalidInputException.class);
     }
 
     @Test
     void sitesThatTheSourceLacksAreRefused() {
-        TrainingSettings good = settings(false, 3);
+        TrainingSettings good = settings(Heads.SHARED, 3);
         assertThatThrownBy(() -> run(with(good, List.of(Site.of(2, VectorKind.KEY)), RopeStage.POST)))
                 .isInstanceOf(InvalidInputException.class)
                 .hasMessageContainingAll("layer.02.key", "2 layers");
@@ -355,7 +379,7 @@ class TrainingRunTest {
         return new TrainingSettings(sites, rope, settings.trainer(), settings.bufferRows(), settings.heldOutRows());
     }
 
-    private static TrainingSettings settings(boolean perHead, long seed) {
+    private static TrainingSettings settings(Heads heads, long seed) {
         TrainerSettings trainer = new TrainerSettings(
                 64,
                 PrefixLoss.of(List.of(3, 6)),
@@ -365,13 +389,13 @@ class TrainingRunTest {
                 Refinement.NONE,
                 seed);
         TrainingSettings settings = TrainingSettings.of(
-                new PlantedSource(2, 2, 20, 50, 12).origin(), List.of(0, 1), perHead, RopeStage.POST, trainer);
+                new PlantedSource(2, 2, 20, 50, 12).origin(), List.of(0, 1), heads, RopeStage.POST, trainer);
         return new TrainingSettings(settings.sites(), settings.rope(), trainer, 500, 200);
     }
 
     /** Settings of a training on pursued codes. */
     private static TrainingSettings refined() {
-        TrainingSettings plain = settings(false, 3);
+        TrainingSettings plain = settings(Heads.SHARED, 3);
         TrainerSettings trainer = plain.trainer();
         return new TrainingSettings(
                 plain.sites(),

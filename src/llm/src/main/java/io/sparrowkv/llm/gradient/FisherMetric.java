@@ -8,6 +8,7 @@ import io.sparrowkv.llm.model.DifferentiableLm;
 import io.sparrowkv.llm.model.FarReads;
 import io.sparrowkv.llm.model.GradientPass;
 import io.sparrowkv.llm.model.PassLoss;
+import io.sparrowkv.sae.Heads;
 import io.sparrowkv.sae.Site;
 import java.lang.foreign.MemorySegment;
 import java.util.Collection;
@@ -47,7 +48,7 @@ public final class FisherMetric {
      *
      * @param text of the same model
      * @param contexts how many, from 1 to all
-     * @param sites what to measure: a whole layer's vectors of one kind, or those of one KV head
+     * @param sites what to measure: a whole layer's vectors of one kind, those of one KV head, or of all of a token's side by side
      * @param seed of the labels
      * @return a moment for each site, keys at the stage of {@link FarReads#keys}
      * @throws InvalidInputException when the text has fewer contexts, or they are so short that a site has no vector that is read far
@@ -59,7 +60,7 @@ public final class FisherMetric {
                     .formatted(contexts, text.chunks(), text.chunks()));
         }
         SortedMap<Site, MomentSum> sums = new TreeMap<>();
-        sites.forEach(site -> sums.put(site, new MomentSum(lm.config().dHead())));
+        sites.forEach(site -> sums.put(site, new MomentSum(width(site))));
         SplittableRandom seeds = new SplittableRandom(seed);
         for (int context = 0; context < contexts; context++) {
             int[] tokens = text.tokens(context);
@@ -78,16 +79,22 @@ public final class FisherMetric {
     private void add(Site site, MomentSum sum, int tokens, MemorySegment gradient) {
         int kvHeads = lm.config().kvHeads();
         int window = lm.config().slidingWindows().get(site.layer());
-        int from = site.head() == Site.ALL_HEADS ? 0 : site.head();
-        int to = site.head() == Site.ALL_HEADS ? kvHeads : site.head() + 1;
+        int first = site.heads() == Heads.EACH ? site.head() : 0;
+        int vectors = site.heads().vectorsOfToken(kvHeads);
+        int width = width(site);
         for (int token = 0; token < tokens; token++) {
             if (!reads.hasFarReader(token, tokens, window)) {
                 continue;
             }
-            for (int head = from; head < to; head++) {
-                sum.add(gradient, ((long) token * kvHeads + head) * lm.config().dHead());
+            long at = ((long) token * kvHeads + first) * lm.config().dHead();
+            for (int vector = 0; vector < vectors; vector++) {
+                sum.add(gradient, at + (long) vector * width);
             }
         }
+    }
+
+    private int width(Site site) {
+        return site.heads().width(lm.config().kvHeads(), lm.config().dHead());
     }
 
     private SecondMoment mean(Site site, MomentSum sum) {

@@ -48,7 +48,7 @@ class FisherMetricTest {
         List<Site> sites = new ArrayList<>();
         for (VectorKind kind : VectorKind.values()) {
             for (int layer = 0; layer < 2; layer++) {
-                for (int head = Site.ALL_HEADS; head < KV_HEADS; head++) {
+                for (int head = Site.JOINT_HEADS; head < KV_HEADS; head++) {
                     sites.add(new Site(layer, kind, head));
                 }
             }
@@ -71,18 +71,18 @@ class FisherMetricTest {
             assertThat(moments.keySet()).containsExactlyInAnyOrderElementsOf(allSites());
             Random random = new Random(1);
             moments.forEach((site, moment) -> {
-                int heads = site.head() == Site.ALL_HEADS ? KV_HEADS : 1;
+                int width = site.heads().width(KV_HEADS, D);
                 // two contexts of 30 tokens and one of 15, less 2 sinks and 5 in the window
-                assertThat(moment.vectors()).isEqualTo(heads * (23 + 23 + 8));
+                assertThat(moment.vectors()).isEqualTo(site.heads().vectorsOfToken(KV_HEADS) * (23 + 23 + 8));
                 double[] s = moment.matrix();
-                for (int i = 0; i < D; i++) {
-                    for (int j = 0; j < D; j++) {
-                        assertThat(s[i * D + j]).isEqualTo(s[j * D + i]);
+                for (int i = 0; i < width; i++) {
+                    for (int j = 0; j < width; j++) {
+                        assertThat(s[i * width + j]).isEqualTo(s[j * width + i]);
                     }
-                    assertThat(s[i * D + i]).isPositive();
+                    assertThat(s[i * width + i]).isPositive();
                 }
                 for (int i = 0; i < 50; i++) {
-                    double[] x = random.doubles(D, -1, 1).toArray();
+                    double[] x = random.doubles(width, -1, 1).toArray();
                     assertThat(form(s, x)).isGreaterThan(0);
                 }
             });
@@ -110,6 +110,29 @@ class FisherMetricTest {
                 double[] mean = new double[D * D];
                 Arrays.setAll(mean, i -> (first[i] + second[i]) / 2);
                 assertThat(all).containsExactly(mean, within(1e-12));
+            }
+        }
+    }
+
+    @Test
+    void aJointMomentHasThoseOfItsHeadsOnItsDiagonal() {
+        TinyModel.llama().write(folder);
+        try (CausalLm lm = CausalLm.load(folder)) {
+            SortedMap<Site, SecondMoment> moments = measure(lm, READS, tokens(60), 2, 4);
+            for (VectorKind kind : VectorKind.values()) {
+                double[] joint = moments.get(Site.joint(1, kind)).matrix();
+                double across = 0;
+                for (int head = 0; head < KV_HEADS; head++) {
+                    double[] own = moments.get(new Site(1, kind, head)).matrix();
+                    for (int i = 0; i < D; i++) {
+                        for (int j = 0; j < D; j++) {
+                            int row = head * D + i;
+                            assertThat(joint[row * KV_HEADS * D + head * D + j]).isEqualTo(own[i * D + j]);
+                            across += Math.abs(joint[row * KV_HEADS * D + (1 - head) * D + j]);
+                        }
+                    }
+                }
+                assertThat(across).isPositive();
             }
         }
     }
@@ -241,9 +264,9 @@ class FisherMetricTest {
     /** xᵀSx. */
     private static double form(double[] s, double[] x) {
         double sum = 0;
-        for (int i = 0; i < D; i++) {
-            for (int j = 0; j < D; j++) {
-                sum += x[i] * s[i * D + j] * x[j];
+        for (int i = 0; i < x.length; i++) {
+            for (int j = 0; j < x.length; j++) {
+                sum += x[i] * s[i * x.length + j] * x[j];
             }
         }
         return sum;
