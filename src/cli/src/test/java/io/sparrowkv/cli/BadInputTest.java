@@ -147,6 +147,7 @@ class BadInputTest {
                 "--top-p 0 | --top-p",
                 "--layer-budget 3:16/32 | '3:16/32' is not LAYER=KEY/VALUE",
                 "--refine omp | 'omp' is no refinement; choose none, refit or pursuit:C",
+                "--refine pursuit:64:1.5 | above 0 and below 1, such as pursuit:64:0.2",
                 "--codec zip | --codec",
                 "--threads 0 | --threads 0",
             })

@@ -106,14 +106,14 @@ class EvaluationCommandsTest {
                 "4",
                 "--codecs",
                 "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit,kvtc:60,profile:"
-                        + RECOMMENDED + ",rotated-1+3:rotated-4+4:rotated-4,kvtc:30",
+                        + RECOMMENDED + ",rotated-1+3:rotated-4+4:rotated-4,kvtc:30,sparse:24/24+pursuit:64:0.25+4bit",
                 "--kvtc-text",
                 text().toString(),
                 "--chart",
                 chart.toString(),
                 "--page",
                 page.toString());
-        assertThat(result.at("/rows")).hasSize(10);
+        assertThat(result.at("/rows")).hasSize(11);
         double[] bytes = {512, 144, 36, 96, 96, 68};
         for (int i = 0; i < bytes.length; i++) {
             assertThat(result.at("/rows/" + i + "/vectorBytes").asDouble()).isEqualTo(bytes[i]);
@@ -131,6 +131,8 @@ class EvaluationCommandsTest {
         assertThat(kl(result, 8)).isLessThan(kl(result, 2));
         assertThat(result.at("/rows/9/vectorBytes").asDouble()).isBetween(24.0, 36.0);
         assertThat(kl(result, 9)).isGreaterThan(kl(result, 6));
+        assertThat(result.at("/rows/10/vectorBytes").asDouble()).isBetween(30.0, 60.0);
+        assertThat(kl(result, 10)).isLessThan(kl(result, 4));
         assertThat(result.at("/rows/0/passkeys/exact").asInt())
                 .isEqualTo(result.at("/dense/exact").asInt());
         assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);

@@ -86,7 +86,7 @@ public record Refinement(Kind kind, int candidates, double errorBound) {
             default ->
                 throw new InvalidInputException(
                         "'" + text
-                                + "' is no refinement; choose none, refit, pursuit:C, such as pursuit:64, or pursuit:C:E, such as pursuit:64:0.2");
+                                + "' is no refinement; choose none, refit or pursuit:C, such as pursuit:64, or with an error bound pursuit:64:0.2");
         };
     }
 

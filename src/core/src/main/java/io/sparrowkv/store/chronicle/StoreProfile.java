@@ -147,7 +147,7 @@ public record StoreProfile(
         return window == 0 ? 0 : (window - 1 + CodeBlockLayout.TOKENS - 1) / CodeBlockLayout.TOKENS;
     }
 
-    /** Bytes of the codes of a token, all layers. */
+    /** Bytes that slots have for the codes of a token, all layers; codes whose pairs are counted may leave some of them unused. */
     public double codeBytesPerToken() {
         long bytes = 0;
         for (int layer = 0; layer < layers; layer++) {

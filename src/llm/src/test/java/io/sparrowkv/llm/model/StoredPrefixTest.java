@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import ai.djl.ndarray.NDManager;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.encode.Encoders;
+import io.sparrowkv.encode.Refinement;
 import io.sparrowkv.sae.DictionarySet;
 import io.sparrowkv.sae.RandomDictionaries;
 import io.sparrowkv.sae.RopeStage;
@@ -71,8 +73,21 @@ class StoredPrefixTest {
     @ParameterizedTest
     // The last column: both forks lie in the seventh block; a window of one block was kept before the fifth at the
     // nearest.
-    @CsvSource({"llama, PRE, 128, 4, 6", "llama, POST, 0, 3, 6", "mistral, POST, 65, 0, 5"})
-    void resultsAreThoseOfReadingAllTokens(String family, RopeStage stage, int window, int sinks, int atFirstFork)
+    @CsvSource({
+        "llama, PRE, 128, 4, 6, none, fp16",
+        "llama, POST, 0, 3, 6, none, fp16",
+        "mistral, POST, 65, 0, 5, none, fp16",
+        "llama, PRE, 128, 4, 6, pursuit:20:0.6, 8",
+        "llama, POST, 0, 3, 6, pursuit:20:0.6, 8"
+    })
+    void resultsAreThoseOfReadingAllTokens(
+            String family,
+            RopeStage stage,
+            int window,
+            int sinks,
+            int atFirstFork,
+            String refinement,
+            String coefficients)
             throws IOException {
         TinyModel.of(family)
                 .set("head_dim", 16)
@@ -86,8 +101,12 @@ class StoredPrefixTest {
         fork[sinks + 6 * 64 + 11] ^= 1;
         int[] thirdFork = first.clone();
         thirdFork[sinks + 6 * 64 + 30] ^= 1;
-        CacheOptions options =
-                CacheOptions.defaults().withWindow(window).withSinks(sinks).withThreads(1);
+        CacheOptions options = CacheOptions.defaults()
+                .withWindow(window)
+                .withSinks(sinks)
+                .withThreads(1)
+                .withRefinement(Refinement.parse(refinement))
+                .withCoefficients(Coefficients.parse(coefficients));
         try (CausalLm lm = CausalLm.load(folder);
                 DictionarySet dictionaries = RandomDictionaries.set(
                         lm.config().layers(), 0, stage, lm.config().dHead(), 64, 96, 1);
