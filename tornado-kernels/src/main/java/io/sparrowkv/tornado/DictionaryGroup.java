@@ -35,6 +35,7 @@ final class DictionaryGroup implements AutoCloseable {
     private final List<Lane> lanes = new ArrayList<>();
     private DictionaryBank bank;
     private boolean changed;
+    private boolean oneByOne;
 
     // The call in progress; the lanes see these through the start of their jobs.
     private final AtomicInteger next = new AtomicInteger();
@@ -181,7 +182,7 @@ final class DictionaryGroup implements AutoCloseable {
         this.codes = codes;
         firstBadRow.set(EncodePlan.NO_ROW);
         next.set(0);
-        int working = Math.min(chunks, lanes.size());
+        int working = oneByOne ? 1 : Math.min(chunks, lanes.size());
         try {
             run(working);
         } finally {
@@ -192,6 +193,11 @@ final class DictionaryGroup implements AutoCloseable {
         if (firstBadRow.get() != EncodePlan.NO_ROW) {
             throw new NonFiniteVectorException(slots.get(slot).site(), firstBadRow.get());
         }
+    }
+
+    /** Has one lane do all chunks of a batch, so that the clock of a kernel counts nothing of another's; or no longer. */
+    void oneByOne(boolean on) {
+        oneByOne = on;
     }
 
     /** The plans, once there was a batch. */

@@ -29,7 +29,7 @@ final class TornadoBackend implements EncoderBackend {
     private final List<DictionaryGroup> groups = new ArrayList<>();
     private EncoderBackend substitute;
     private boolean trusted;
-    private boolean failed;
+    private Optional<String> lost = Optional.empty();
 
     /** Where a dictionary is: one slot of a group. */
     record Place(DictionaryGroup group, int slot) {}
@@ -65,21 +65,28 @@ final class TornadoBackend implements EncoderBackend {
     }
 
     @Override
+    public synchronized Optional<String> lost() {
+        return lost;
+    }
+
+    @Override
     public synchronized OptionalDouble peakGigaflops() {
-        return failed
+        return lost.isPresent()
                 ? OptionalDouble.empty()
                 : OptionalDouble.of(DevicePeak.gigaflops(device.tornado(), device.cpu()));
     }
 
-    /** {@inheritDoc} Plans that the call makes are not seen: it should have run before. */
+    /** {@inheritDoc} Chunks are encoded one by one. Plans that the call makes are not seen: it should have run before. */
     @Override
     public synchronized Optional<DeviceTimes> profile(Runnable call) {
-        if (failed) {
+        if (lost.isPresent()) {
             return Optional.empty();
         }
         List<EncodePlan> plans = plans();
         plans.forEach(plan -> plan.profile(true));
+        groups.forEach(group -> group.oneByOne(true));
         call.run();
+        groups.forEach(group -> group.oneByOne(false));
         DeviceTimes times = new DeviceTimes(
                 plans.stream().mapToLong(EncodePlan::kernelNanos).sum() / 1e3,
                 plans.stream().mapToLong(EncodePlan::transferNanos).sum() / 1e3);
@@ -103,7 +110,7 @@ final class TornadoBackend implements EncoderBackend {
      * @throws DeviceFailedException when it fails before it is trusted
      */
     synchronized boolean encode(Place place, MemorySegment vectors, CodeBatch codes) {
-        if (failed) {
+        if (lost.isPresent()) {
             return false;
         }
         try {
@@ -120,11 +127,12 @@ final class TornadoBackend implements EncoderBackend {
 
     /** Gives the device up. */
     synchronized void fail(DeviceFailedException reason) {
-        failed = true;
+        String why = DeviceFailedException.line(reason);
+        lost = Optional.of("lost: " + why);
         LOG.error(
                 "{} failed ({}); this batch and all later ones are encoded by {}",
                 name(),
-                firstLine(reason),
+                why,
                 substitute().name());
         LOG.debug("the failure", reason);
     }
@@ -181,15 +189,5 @@ final class TornadoBackend implements EncoderBackend {
 
     private boolean asHalf(Dictionary dictionary) {
         return family.halves() && DictionaryBank.exactAsHalf(dictionary);
-    }
-
-    /** What went wrong, without TornadoVM's traces. */
-    static String firstLine(Throwable e) {
-        return String.valueOf(e.getMessage())
-                .lines()
-                .map(String::strip)
-                .filter(line -> !line.isEmpty())
-                .findFirst()
-                .orElse(e.getClass().getSimpleName());
     }
 }

@@ -147,7 +147,7 @@ public final class TornadoEncoderProvider implements EncoderProvider {
             }
             wrong = disagreement.get();
         } catch (DeviceFailedException e) {
-            wrong = TornadoBackend.firstLine(e);
+            wrong = DeviceFailedException.line(e);
         }
         backend.close();
         throw new EncoderUnavailableException(
@@ -169,7 +169,7 @@ public final class TornadoEncoderProvider implements EncoderProvider {
                             : Optional.empty());
         } catch (RuntimeException | LinkageError e) {
             // A missing native library shows as either.
-            return new Found(List.of(), Optional.of("TornadoVM cannot start: " + TornadoBackend.firstLine(e)));
+            return new Found(List.of(), Optional.of("TornadoVM cannot start: " + DeviceFailedException.line(e)));
         }
     }
 }

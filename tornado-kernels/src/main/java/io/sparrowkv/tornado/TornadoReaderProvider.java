@@ -37,7 +37,7 @@ public final class TornadoReaderProvider implements CodeReaderProvider {
             }
             wrong = found.get();
         } catch (DeviceFailedException e) {
-            wrong = TornadoBackend.firstLine(e);
+            wrong = DeviceFailedException.line(e);
         }
         throw new InvalidInputException(
                 "%s does not read codes as it should (%s); update its driver".formatted(chosen.encoder(), wrong));

@@ -105,8 +105,7 @@ class CodeReaderTest {
         AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
         try (Arena arena = Arena.ofShared();
                 DictionarySet set = RandomDictionaries.set(1, 0, RopeStage.POST, 16, 50, 60, 1);
-                CodeReader reader =
-                        CodeReaders.open(Device.all().getFirst().encoder(), layer(set, shape, 4, 6, 3 * TOKENS))) {
+                CodeReader reader = CodeReaders.open(Devices.first().encoder(), layer(set, shape, 4, 6, 3 * TOKENS))) {
             CodedLayer layer = reader.layer();
             List<MemorySegment> keys = ReaderSelfTest.blocks(arena, layer.keyLayout(), 50, 4, 3);
             List<MemorySegment> values = ReaderSelfTest.blocks(arena, layer.valueLayout(), 60, 4, 4);
@@ -128,8 +127,7 @@ class CodeReaderTest {
         AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
         try (Arena arena = Arena.ofShared();
                 DictionarySet set = RandomDictionaries.set(1, 0, RopeStage.POST, 16, 50, 60, 1);
-                CodeReader reader =
-                        new TornadoCodeReader(Device.all().getFirst(), layer(set, shape, 4, 6, 3 * TOKENS));
+                CodeReader reader = new TornadoCodeReader(Devices.first(), layer(set, shape, 4, 6, 3 * TOKENS));
                 CodedSums sums = CodedSums.allocate(4, 16)) {
             sums.weights().fill((byte) 1);
             reader.attend(RandomDictionaries.vectors(arena, 4, 16, 5), 7, 7, 4, 6, sums);
@@ -147,10 +145,10 @@ class CodeReaderTest {
         int tokens = 150;
         CacheOptions options =
                 CacheOptions.defaults().withWindow(0).withSinks(0).withThreads(1);
-        Device device = Device.all().getFirst();
+        Device device = Devices.first();
         try (Arena arena = Arena.ofShared();
                 DictionarySet set = RandomDictionaries.set(1, 0, RopeStage.POST, 32, 200, 300, 1);
-                TornadoBackend backend = Devices.start(KernelFamily.CPU);
+                TornadoBackend backend = Devices.start(KernelFamily.of(device).getFirst());
                 ArrowBlockStore store = new ArrowBlockStore(1 << 24);
                 SparseCache cache =
                         new SparseCache(shape, RotaryEmbedding.plain(32, 10_000), set, backend, store, options);
@@ -185,7 +183,7 @@ class CodeReaderTest {
         AttentionShape shape = AttentionShape.of(1, 4, 2, 16);
         try (DictionarySet before = RandomDictionaries.set(1, 0, RopeStage.PRE, 16, 50, 60, 1);
                 DictionarySet set = RandomDictionaries.set(1, 0, RopeStage.POST, 16, 50, 60, 1);
-                CodeReader reader = new TornadoCodeReader(Device.all().getFirst(), layer(set, shape, 4, 6, TOKENS));
+                CodeReader reader = new TornadoCodeReader(Devices.first(), layer(set, shape, 4, 6, TOKENS));
                 CodedSums sums = CodedSums.allocate(4, 16)) {
             assertThatThrownBy(() -> layer(before, shape, 4, 6, TOKENS))
                     .isInstanceOf(IllegalArgumentException.class)

@@ -78,6 +78,17 @@ class KernelsTest {
         });
     }
 
+    /** Makes every other latent its neighbour's twin: ties all over. */
+    static void tie(Dictionary dictionary) {
+        MemorySegment weights = dictionary.encoderWeights();
+        MemorySegment bias = dictionary.encoderBias();
+        long width = (long) dictionary.dHead() * Float.BYTES;
+        for (int latent = 1; latent < dictionary.latents(); latent += 2) {
+            MemorySegment.copy(weights, (latent - 1) * width, weights, latent * width, width);
+            bias.setAtIndex(JAVA_FLOAT, latent, bias.getAtIndex(JAVA_FLOAT, latent - 1));
+        }
+    }
+
     private interface Launch {
         void run(PlanBuffers buffers, DictionaryBank bank) throws Exception;
     }
@@ -88,16 +99,7 @@ class KernelsTest {
                 Dictionary dictionary =
                         RandomDictionaries.dictionary(Site.of(0, VectorKind.VALUE), RopeStage.PRE, dHead, latents, 3);
                 CodeBatch codes = CodeBatch.allocate(rows, budget)) {
-            // Every other latent is its neighbour's twin: ties all over.
-            for (int latent = 1; latent < latents; latent += 2) {
-                long at = (long) latent * dHead * Float.BYTES;
-                long width = (long) dHead * Float.BYTES;
-                MemorySegment weights = dictionary.encoderWeights();
-                MemorySegment.copy(weights, at - width, weights, at, width);
-                dictionary
-                        .encoderBias()
-                        .setAtIndex(JAVA_FLOAT, latent, dictionary.encoderBias().getAtIndex(JAVA_FLOAT, latent - 1));
-            }
+            tie(dictionary);
             DictionaryBank bank = new DictionaryBank(dHead, latents, 2, false);
             bank.pack(1, dictionary);
             PlanBuffers buffers = PlanBuffers.allocate(128, budget, bank.depth(), bank.depth(), bank.panels());

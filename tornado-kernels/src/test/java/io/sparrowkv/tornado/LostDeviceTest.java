@@ -9,6 +9,7 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.CodeCheck;
+import io.sparrowkv.encode.EncodeThroughput;
 import io.sparrowkv.encode.EncoderUnavailableException;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.sae.Dictionary;
@@ -58,6 +59,10 @@ class LostDeviceTest {
         });
         try (TornadoBackend backend = Devices.start(dying)) {
             assertReported(backend, "unplugged by a test");
+            assertThat(throughput(backend).disagreement())
+                    .as("a rate of the CPU's under the device's name")
+                    .isEqualTo(backend.lost())
+                    .isPresent();
         }
         assertThat(launches.get()).isGreaterThanOrEqualTo(9);
     }
@@ -74,8 +79,7 @@ class LostDeviceTest {
             }
         });
         Duration patience = Duration.ofSeconds(8);
-        try (TornadoBackend backend =
-                new TornadoBackend(Device.all().getFirst(), hanging, 1, new Tuning(2, 0, patience))) {
+        try (TornadoBackend backend = new TornadoBackend(Devices.first(), hanging, 1, new Tuning(2, 0, patience))) {
             long start = System.nanoTime();
             assertReported(backend, "no answer for 8.0 s");
             assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThan(patience);
@@ -90,6 +94,17 @@ class LostDeviceTest {
         try (TornadoBackend backend = Devices.start(losing(FIRST_LAUNCHES + 2))) {
             assertReported(backend, "a kernel did not run");
         }
+    }
+
+    @Test
+    void ofTornadoVmsReasonsTheTrueOneIsTold() {
+        String told = "\u001b[31mBailout is disabled. \nReason: \u001b[31mUnable to compile encode.multiply\n"
+                + "The internal error is: no such type\nStacktrace: [a.b.C, d.e.F]\u001b[0m";
+        assertThat(DeviceFailedException.line(new IllegalStateException(told)))
+                .isEqualTo("Unable to compile encode.multiply; The internal error is: no such type");
+        assertThat(DeviceFailedException.line(new IllegalStateException("\n  at a.b.C\n")))
+                .isEqualTo("IllegalStateException");
+        assertThat(DeviceFailedException.line(new IllegalStateException())).isEqualTo("IllegalStateException");
     }
 
     @Test
@@ -132,6 +147,15 @@ class LostDeviceTest {
                 .singleElement()
                 .satisfies(event -> assertThat(event.getFormattedMessage())
                         .contains(reason, "this batch and all later ones are encoded by"));
+        assertThat(backend.lost())
+                .hasValueSatisfying(
+                        said -> assertThat(said).startsWith("lost: ").contains(reason));
+    }
+
+    private static EncodeThroughput throughput(TornadoBackend backend) {
+        try (Dictionary dictionary = dictionary(3)) {
+            return EncodeThroughput.measure(backend, dictionary, BUDGET, 64, Duration.ofMillis(50), 1);
+        }
     }
 
     private static Dictionary dictionary(long seed) {
@@ -146,9 +170,13 @@ class LostDeviceTest {
         }
     }
 
-    /** The kernels for CPUs, with something done at each launch. */
+    /** The device's kernels, with something done at each launch. */
     private static KernelFamily watched(Runnable atLaunch) {
-        return new KernelFamily("kernels for tests", false, panels -> new WatchedKernels(atLaunch));
+        KernelFamily healthy = KernelFamily.of(Devices.first()).getFirst();
+        return new KernelFamily(
+                "kernels for tests",
+                false,
+                panels -> new WatchedKernels(atLaunch, healthy.pair().apply(panels)));
     }
 
     /** Kernels whose product does nothing from its batch of that number on, as if the driver had rejected its launch. */
@@ -202,10 +230,6 @@ class LostDeviceTest {
     }
 
     private record WatchedKernels(Runnable atLaunch, KernelPair healthy) implements KernelPair {
-        WatchedKernels(Runnable atLaunch) {
-            this(atLaunch, new CpuKernelPair());
-        }
-
         @Override
         public long chunkBytes() {
             return healthy.chunkBytes();
@@ -214,6 +238,11 @@ class LostDeviceTest {
         @Override
         public int rowStep() {
             return healthy.rowStep();
+        }
+
+        @Override
+        public int stride(int depth) {
+            return healthy.stride(depth);
         }
 
         @Override
@@ -234,6 +263,7 @@ class LostDeviceTest {
         @Override
         public void launch(int rows) {
             atLaunch.run();
+            healthy.launch(rows);
         }
 
         @Override

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.sun.management.ThreadMXBean;
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.encode.CodeCheck;
+import io.sparrowkv.encode.DeviceTimes;
 import io.sparrowkv.encode.NonFiniteVectorException;
 import io.sparrowkv.encode.TopKEncoder;
 import io.sparrowkv.io.InvalidInputException;
@@ -45,7 +46,7 @@ class StreamingTest {
     }
 
     static List<KernelFamily> families() {
-        return List.of(KernelFamily.CPU, KernelFamily.GPU);
+        return Devices.families(Devices.first());
     }
 
     @ParameterizedTest
@@ -111,6 +112,26 @@ class StreamingTest {
 
     @ParameterizedTest
     @MethodSource("families")
+    void theTimesOfABatchOfSeveralChunksAreThoseOfItsKernelsAndNoneIsCountedTwice(KernelFamily family) {
+        try (Arena arena = Arena.ofShared();
+                TornadoBackend backend = Devices.start(family);
+                Dictionary dictionary = dictionary(1);
+                TopKEncoder encoder = backend.open(dictionary);
+                CodeBatch codes = CodeBatch.allocate(1 << 13, BUDGET)) {
+            MemorySegment vectors = RandomDictionaries.vectors(arena, 1 << 13, WIDTH, 2);
+            Runnable call = () -> encoder.encode(vectors, 1 << 13, BUDGET, codes);
+            call.run();
+            assertThat(backend.plans()).hasSizeGreaterThan(1);
+            long start = System.nanoTime();
+            DeviceTimes times = backend.profile(call).orElseThrow();
+            double micros = (System.nanoTime() - start) / 1e3;
+            assertThat(times.kernelMicros()).isPositive();
+            assertThat(times.kernelMicros() + times.transferMicros()).isLessThan(micros);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
     void ofSeveralVectorsThatAreNotFiniteTheFirstIsNamedWhicheverLaneMeetsIt(KernelFamily family) {
         try (Arena arena = Arena.ofShared();
                 TornadoBackend backend = Devices.start(family);
@@ -134,7 +155,7 @@ class StreamingTest {
         for (KernelFamily family : families()) {
             try (Arena arena = Arena.ofShared();
                     TornadoBackend backend = new TornadoBackend(
-                            Device.all().getFirst(), family, 1, new Tuning(lanes, chunkRows, Duration.ofMinutes(1)));
+                            Devices.first(), family, 1, new Tuning(lanes, chunkRows, Duration.ofMinutes(1)));
                     Dictionary dictionary = dictionary(1);
                     TopKEncoder encoder = backend.open(dictionary);
                     CodeBatch codes = CodeBatch.allocate(5000, BUDGET)) {

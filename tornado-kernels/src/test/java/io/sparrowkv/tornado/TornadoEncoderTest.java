@@ -29,7 +29,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Every device that TornadoVM reaches here, with the kernels for CPUs and those for GPUs. */
+/** Every device that TornadoVM reaches here, with all kernels that are meant for it, and those for GPUs anywhere. */
 class TornadoEncoderTest extends TopKEncoderContract {
     @BeforeAll
     static void requireDevice() {
@@ -40,31 +40,32 @@ class TornadoEncoderTest extends TopKEncoderContract {
     protected List<EncoderBackend> start() {
         List<EncoderBackend> backends = new ArrayList<>();
         for (Device device : Device.all()) {
-            // Kernels for CPUs are for CPUs only; those for GPUs run anywhere.
-            if (device.cpu()) {
-                backends.add(TornadoEncoderProvider.tested(new TornadoBackend(device, KernelFamily.CPU, 1)));
-            }
-            backends.add(TornadoEncoderProvider.tested(new TornadoBackend(device, KernelFamily.GPU, 1)));
+            Devices.families(device)
+                    .forEach(family ->
+                            backends.add(TornadoEncoderProvider.tested(new TornadoBackend(device, family, 1))));
         }
         return backends;
     }
 
     @ParameterizedTest
     @CsvSource({
-        "80, 4160, 64, 1025",
-        "24, 777, 1, 8192",
-        "128, 4096, 8, 700",
-        "128, 4096, 16, 2049",
-        "64, 32768, 2, 130",
-        "256, 32768, 64, 70",
-        "16, 32768, 1, 8192"
+        "80, 4160, 64, 1025, true",
+        "24, 777, 1, 8192, false",
+        "128, 4096, 8, 700, true",
+        "128, 4096, 16, 2049, false",
+        "64, 32768, 2, 130, true",
+        "256, 32768, 64, 70, false",
+        "16, 32768, 1, 8192, true"
     })
-    void batchesOfSeveralChunksAreEncodedWhole(int dHead, int latents, int budget, int rows) {
+    void batchesOfSeveralChunksAreEncodedWhole(int dHead, int latents, int budget, int rows, boolean half) {
         for (int i = 0; i < backends().size(); i++) {
             EncoderBackend backend = (EncoderBackend) backends().get(i).get()[0];
             try (Arena arena = Arena.ofShared();
                     Dictionary dictionary = random(dHead, latents, 11);
                     CodeBatch codes = CodeBatch.allocate(rows, budget)) {
+                if (half) {
+                    HalfFloatsTest.round(dictionary);
+                }
                 MemorySegment vectors = RandomDictionaries.vectors(arena, rows, dHead, 12);
                 encode(backend, dictionary, vectors, rows, budget, codes);
                 // The definition takes its time: the rows around the ends of chunks, and some in between.

@@ -27,7 +27,7 @@ import java.util.function.ToLongFunction;
  * @param samples memory over time
  * @param grownBytes how much more memory the process held over the last fifth of the time than over the second, by their medians
  * @param grownHeapBytes the same of what a full collection leaves on the JVM's heap
- * @param disagreement what {@link CodeCheck} found wrong with a code first; empty when all were right
+ * @param disagreement what {@link CodeCheck} found wrong with a code first, or why they are not the backend's own; empty when all is right
  */
 public record EncodeSoak(
         String backend,
@@ -109,7 +109,7 @@ public record EncodeSoak(
                     List.copyOf(samples),
                     grown(samples, Sample::residentBytes),
                     grown(samples, Sample::heapBytes),
-                    disagreement);
+                    disagreement.or(backend::lost));
         } finally {
             encoders.forEach(TopKEncoder::close);
         }

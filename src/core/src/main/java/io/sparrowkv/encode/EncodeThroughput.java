@@ -26,7 +26,7 @@ import java.util.Optional;
  * @param p50Micros median time of a call in µs
  * @param p99Micros 99th percentile of the time of a call in µs
  * @param device where the time of the median of a few calls went, when a device tells
- * @param disagreement what {@link CodeCheck} found wrong with the codes; empty when they are right
+ * @param disagreement what {@link CodeCheck} found wrong with the codes, or why they are not the backend's own; empty when all is right
  */
 public record EncodeThroughput(
         String backend,
@@ -89,7 +89,7 @@ public record EncodeThroughput(
                     nanos[nanos.length / 2] / 1e3,
                     nanos[(int) (nanos.length * 0.99)] / 1e3,
                     profile(backend, call),
-                    check(dictionary, vectors, codes));
+                    check(dictionary, vectors, codes).or(backend::lost));
         }
     }
 

@@ -15,6 +15,11 @@ public interface EncoderBackend extends AutoCloseable {
     /** Opens an encoder over {@code dictionary}; the caller closes it, before the backend. */
     TopKEncoder open(Dictionary dictionary);
 
+    /** Why the codes come from somewhere else by now than from what it was started on, if they do: a device that was lost on the way. */
+    default Optional<String> lost() {
+        return Optional.empty();
+    }
+
     /** Most fp32 operations that what it runs on can do, measured, in GFLOP/s; empty when there is no measure for it. */
     default OptionalDouble peakGigaflops() {
         return OptionalDouble.empty();
