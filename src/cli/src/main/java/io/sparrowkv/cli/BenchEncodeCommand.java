@@ -96,10 +96,18 @@ final class BenchEncodeCommand implements Runnable {
                     OptionalDouble peak = backend.peakGigaflops();
                     for (int budget : budgets) {
                         for (int rows : batches) {
-                            results.add(Measured.of(
-                                    peak,
-                                    EncodeThroughput.measure(
-                                            backend, dictionary, budget, rows, vectors.time(), seed + 1)));
+                            EncodeThroughput rate = EncodeThroughput.measure(
+                                    backend, dictionary, budget, rows, vectors.time(), seed + 1);
+                            results.add(Measured.of(peak, rate));
+                            // The result comes at the end: what a driver ends with the process is not lost.
+                            output.err()
+                                    .printf(
+                                            "sparrow: %s, budget %d, batches of %d: %s vectors/s, codes %s%n",
+                                            rate.backend(),
+                                            budget,
+                                            rows,
+                                            Quantities.count(Math.round(rate.vectorsPerSecond())),
+                                            rate.disagreement().orElse("right"));
                         }
                     }
                 }
@@ -109,7 +117,7 @@ final class BenchEncodeCommand implements Runnable {
                 new Result("bench encode", Provenance.probe(), threads.count(), model.map(ModelShape::label), results));
         for (Measured result : results) {
             if (result.rate().disagreement().isPresent()) {
-                throw new IllegalStateException("encoder " + result.rate().backend() + " gives wrong codes: "
+                throw new IllegalStateException("encoder " + result.rate().backend() + " fails its check: "
                         + result.rate().disagreement().get());
             }
         }

@@ -66,7 +66,7 @@ final class BenchSoakCommand implements Runnable {
         }
         output.emit(new Result("bench soak", Provenance.probe(), D_HEAD, LATENTS, BUDGET, 2 * LAYERS, soak));
         if (soak.disagreement().isPresent()) {
-            throw new IllegalStateException("encoder " + soak.backend() + " gives wrong codes: "
+            throw new IllegalStateException("encoder " + soak.backend() + " fails its check: "
                     + soak.disagreement().get());
         }
         long grown = Math.max(soak.grownBytes(), soak.grownHeapBytes());

@@ -13,8 +13,14 @@ public final class Main {
         // Text of a model is UTF-8 whatever the locale says.
         PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), false, StandardCharsets.UTF_8);
         PrintStream err = new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
+        // What libraries print is no part of a result.
+        System.setOut(err);
         int code = Sparrow.run(args, out, err);
-        out.flush();
+        // A stream of this kind keeps failures to itself: a full disk would leave an empty file and a code of success.
+        if (out.checkError() && code == ExitCode.OK) {
+            err.println("sparrow: error: the result could not be written to stdout");
+            code = ExitCode.INTERNAL_FAILURE;
+        }
         System.exit(code);
     }
 }

@@ -145,6 +145,16 @@ class LauncherTest {
         assertThat(run.err().lines()).hasSize(1);
     }
 
+    @Test
+    void aResultThatCannotBeWrittenIsNoSuccess() throws Exception {
+        Path full = Path.of("/dev/full");
+        assumeTrue(Files.exists(full), "no device that is always full");
+        launch(checkout.resolve("sparrow"), "--version");
+        Run run = launch(full, bin + ":" + System.getenv("PATH"), checkout.resolve("sparrow"), "--version");
+        assertThat(run.code()).isEqualTo(1);
+        assertThat(run.err()).endsWith("sparrow: error: the result could not be written to stdout\n");
+    }
+
     private long builds() throws IOException {
         try (var calls = Files.lines(folder.resolve("calls"))) {
             return calls.count();
@@ -156,9 +166,14 @@ class LauncherTest {
     }
 
     private Run launch(String path, Path sparrow, String... arguments) throws Exception {
+        Path out = folder.resolve("out");
+        Run run = launch(out, path, sparrow, arguments);
+        return new Run(run.code(), Files.readString(out, StandardCharsets.UTF_8), run.err());
+    }
+
+    private Run launch(Path out, String path, Path sparrow, String... arguments) throws Exception {
         List<String> command = new ArrayList<>(List.of(sparrow.toString()));
         command.addAll(List.of(arguments));
-        Path out = folder.resolve("out");
         Path err = folder.resolve("err");
         ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(Path.of("/").toFile())
@@ -168,8 +183,7 @@ class LauncherTest {
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         builder.environment().put("TORNADOVM_HOME", "none"); // its kernels would have to be built too
         int code = builder.start().waitFor();
-        return new Run(
-                code, Files.readString(out, StandardCharsets.UTF_8), Files.readString(err, StandardCharsets.UTF_8));
+        return new Run(code, "", Files.readString(err, StandardCharsets.UTF_8));
     }
 
     private static String classpath() {

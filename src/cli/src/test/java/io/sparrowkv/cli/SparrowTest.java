@@ -2,7 +2,11 @@ package io.sparrowkv.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -77,6 +81,23 @@ class SparrowTest {
             automatic += encoder.at("/state").asString().equals("auto") ? 1 : 0;
         }
         assertThat(automatic).isEqualTo(1);
+    }
+
+    @Test
+    void aResultGoesToAFileAsJsonBesideItsFormForPeople(@TempDir Path folder) throws IOException {
+        Path file = folder.resolve("new/info.json");
+        Run run = Run.sparrow("info", "--json", "--json-file", file.toString());
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(file).hasContent(run.out());
+        Files.delete(file);
+        assertThat(Run.sparrow("info", "--json-file", file.toString()).out())
+                .doesNotStartWith("{")
+                .contains("vector");
+        assertThat(file).isNotEmptyFile();
+        Run refused = Run.sparrow("info", "--json-file", file + "/below.json");
+        assertThat(refused.code()).isEqualTo(2);
+        assertThat(refused.err()).startsWith("sparrow: error: --json-file " + file + "/below.json: cannot be written");
+        assertThat(refused.out()).isEmpty();
     }
 
     @Test
