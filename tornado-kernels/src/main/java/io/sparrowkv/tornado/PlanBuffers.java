@@ -43,7 +43,7 @@ record PlanBuffers(
                 panels,
                 new IntArray(BatchField.COUNT),
                 new FloatArray(rows * stride),
-                new VectorFloat16(new FloatArray(rows * latents)),
+                new VectorFloat16(new FloatArray(Math.multiplyExact(rows, latents))),
                 new FloatArray(rows * (latents / CpuKernels.GROUP)),
                 new IntArray(rows * budget),
                 new FloatArray(rows * budget),
