@@ -14,6 +14,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -22,11 +23,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Every shape that codes are promised for, on every device and with all of its kernels, half of the latents tied with another; minutes,
- * and so only when asked for: {@code -Dsparrow.sweep}.
+ * and so only when asked for, by the widths of vectors: {@code -Dsparrow.sweep=16,24,64,80,128,256}.
  */
-@EnabledIfSystemProperty(named = "sparrow.sweep", matches = ".*")
+@EnabledIfSystemProperty(named = EncodeSweepTest.WIDTHS, matches = "[0-9,]+")
 class EncodeSweepTest {
-    private static final int[] WIDTHS = {16, 24, 64, 80, 128, 256};
+    static final String WIDTHS = "sparrow.sweep";
+
     private static final int[] LATENTS = {64, 1001, 4096, 32768};
     private static final int[] BUDGETS = {1, 16, 64};
     private static final int[] BATCHES = {1, 65, 1025};
@@ -45,9 +47,12 @@ class EncodeSweepTest {
 
     static List<Arguments> shapes() {
         List<Arguments> shapes = new ArrayList<>();
+        int[] widths = Stream.of(System.getProperty(WIDTHS).split(","))
+                .mapToInt(Integer::parseInt)
+                .toArray();
         for (Device device : Device.all()) {
             for (KernelFamily family : Devices.families(device)) {
-                for (int dHead : WIDTHS) {
+                for (int dHead : widths) {
                     for (int latents : LATENTS) {
                         for (boolean half : new boolean[] {false, true}) {
                             shapes.add(Arguments.argumentSet(
