@@ -142,24 +142,22 @@ final class BenchEncodeCommand implements Runnable {
      * One line of the result.
      *
      * @param peakGigaflops most that the device can do, measured in the same run
+     * @param shareOfPeak what the product alone reaches of it
      * @param residentVectorsPerSecond with vectors and codes on the device: by the time in its kernels alone
      */
     record Measured(
             Optional<Double> peakGigaflops,
+            Optional<Double> shareOfPeak,
             Optional<Double> residentVectorsPerSecond,
             @JsonUnwrapped EncodeThroughput rate) {
         static Measured of(OptionalDouble peak, EncodeThroughput rate) {
             return new Measured(
                     peak.isPresent() ? Optional.of(peak.getAsDouble()) : Optional.empty(),
+                    peak.isPresent() ? Optional.of(rate.gigaflops() / peak.getAsDouble()) : Optional.empty(),
                     rate.device()
                             .filter(times -> times.kernelMicros() > 0)
                             .map(times -> rate.batch() * 1e6 / times.kernelMicros()),
                     rate);
-        }
-
-        /** What the product alone reaches of the device's peak. */
-        Optional<Double> share() {
-            return peakGigaflops.map(peak -> rate.gigaflops() / peak);
         }
     }
 
@@ -197,7 +195,7 @@ final class BenchEncodeCommand implements Runnable {
                                 .map(resident -> Quantities.count(Math.round(resident)))
                                 .orElse(null),
                         Quantities.digits(rate.gigaflops()),
-                        result.share().map(Quantities::percent).orElse(null),
+                        result.shareOfPeak().map(Quantities::percent).orElse(null),
                         micros(rate.p50Micros()),
                         micros(rate.p99Micros()),
                         rate.device().map(times -> micros(times.kernelMicros())).orElse(null),

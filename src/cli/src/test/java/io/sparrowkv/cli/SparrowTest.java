@@ -1,6 +1,7 @@
 package io.sparrowkv.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.data.Percentage.withPercentage;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -137,6 +138,12 @@ class SparrowTest {
         for (var encoder : run.json().at("/encoders")) {
             assertThat(encoder.at("/vectorsPerSecond").asDouble()).isPositive();
             assertThat(encoder.has("disagreement")).isFalse();
+            assertThat(encoder.has("shareOfPeak")).isEqualTo(encoder.has("peakGigaflops"));
+            if (encoder.has("shareOfPeak")) {
+                assertThat(encoder.at("/shareOfPeak").asDouble()
+                                * encoder.at("/peakGigaflops").asDouble())
+                        .isCloseTo(encoder.at("/gigaflops").asDouble(), withPercentage(0.01));
+            }
         }
     }
 }
