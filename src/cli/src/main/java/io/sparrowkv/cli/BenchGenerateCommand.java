@@ -1,10 +1,8 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
-import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.eval.RandomModel;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
@@ -107,23 +105,29 @@ final class BenchGenerateCommand implements Runnable {
     }
 
     private void measure(String name, CausalLm lm) {
-        AttentionShape shape = lm.config().attentionShape();
-        if (cache.codec().isDense()) {
-            try (KvCache dense = new DenseKvCache(shape, context + newTokens)) {
-                output.emit(result(name, lm, "dense", generate(lm, dense), Optional.empty()));
-            }
-            return;
+        output.emit(
+                switch (cache.codec()) {
+                    case CacheCodec.Dense codec -> dense(name, lm);
+                    case CacheCodec.Sparse codec -> sparse(name, lm);
+                    case CacheCodec.Quantized codec -> quantized(name, lm, codec.quantizers());
+                });
+    }
+
+    private Result dense(String name, CausalLm lm) {
+        try (KvCache dense = new DenseKvCache(lm.config().attentionShape(), context + newTokens)) {
+            return result(name, lm, "dense", generate(lm, dense), Optional.empty());
         }
-        if (!cache.codec().isSparse()) {
-            VectorCodec codec = cache.codec().quantizer(shape.dHead());
-            CacheOptions options = cache.quantizedOptions();
-            try (SparseKvCache quantized =
-                    new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codec, options))) {
-                Generation generation = generate(lm, quantized);
-                output.emit(result(name, lm, codec.name(), generation, Optional.of(quantized.bytes())));
-            }
-            return;
+    }
+
+    private Result quantized(String name, CausalLm lm, SiteQuantizers quantizers) {
+        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(
+                lm.config().attentionShape(), lm.rotary(), quantizers.codecs(lm), cache.quantizedOptions()))) {
+            Generation generation = generate(lm, quantized);
+            return result(name, lm, quantizers.label(), generation, Optional.of(quantized.bytes()));
         }
+    }
+
+    private Result sparse(String name, CausalLm lm) {
         try (SparseCaches caches = random.isPresent()
                 ? SparseCaches.of(
                         lm, RandomModel.MISTRAL_ATTENTION.dictionaries(RopeStage.POST, SEED), cache.dictionaries())
@@ -132,7 +136,7 @@ final class BenchGenerateCommand implements Runnable {
             try (SparseKvCache sparse = caches.newCache(options)) {
                 Generation generation = generate(lm, sparse);
                 String codec = "sparse " + BudgetText.of(options);
-                output.emit(result(name, lm, codec, generation, Optional.of(sparse.bytes())));
+                return result(name, lm, codec, generation, Optional.of(sparse.bytes()));
             }
         }
     }

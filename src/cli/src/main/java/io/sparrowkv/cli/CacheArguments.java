@@ -1,8 +1,10 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.sae.DictionarySet;
+import java.util.Optional;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -11,11 +13,11 @@ public final class CacheArguments {
     @Option(
             names = "--codec",
             paramLabel = "NAME",
-            defaultValue = "sparse",
             converter = CacheCodec.Converter.class,
             description = "How tokens are kept: sparse; dense, as the model computes them; or all but window and sinks"
-                    + " as f16, q8_0, q4_0 or rotated-1 to rotated-4 (default: sparse).")
-    private CacheCodec codec;
+                    + " as f16, q8_0, q4_0 or rotated-1 to rotated-4, which +LAYER:CODEC may follow (default: sparse, or as"
+                    + " the profile says).")
+    private Optional<CacheCodec> codec = Optional.empty();
 
     @Mixin
     private DictionaryArguments dictionaries;
@@ -26,9 +28,20 @@ public final class CacheArguments {
     @Mixin
     private BudgetArguments budgets;
 
-    /** How tokens are kept. */
+    /**
+     * How tokens are kept.
+     *
+     * @throws InvalidInputException when a profile says it too, or cannot be read
+     */
     CacheCodec codec() {
-        return codec;
+        if (profile.given() && codec.isPresent() && !(codec.get() instanceof CacheCodec.Sparse)) {
+            throw new InvalidInputException(
+                    "--codec %s is given beside --profile, which says how tokens are kept; give one of them"
+                            .formatted(codec.get().label()));
+        }
+        return profile.quantizers(budgets)
+                .<CacheCodec>map(CacheCodec.Quantized::new)
+                .orElse(codec.orElse(new CacheCodec.Sparse()));
     }
 
     /** The dictionaries and the encoder that the sparse codec uses. */

@@ -1,51 +1,64 @@
 package io.sparrowkv.cli;
 
-import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.io.InvalidInputException;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
-/**
- * How a cache keeps its tokens, as {@code --codec} names it: {@code sparse}, codes over the model's dictionaries; {@code dense}, as the
- * model computes them; or a quantizer, which packs each vector of the tokens beyond window and sinks by itself.
- */
-record CacheCodec(String name) {
-    private static final String SPARSE = "sparse";
-    private static final String DENSE = "dense";
-
+/** How a cache keeps its tokens, as {@code --codec} or a profile says. */
+sealed interface CacheCodec {
     /** Names for {@code --codec}, in one line. */
-    static final String NAMES = SPARSE + ", " + DENSE + ", " + String.join(", ", VectorCodecs.NAMES);
+    String NAMES = Sparse.NAME + ", " + Dense.NAME + ", " + String.join(", ", VectorCodecs.NAMES);
 
-    CacheCodec {
-        if (!name.equals(SPARSE) && !name.equals(DENSE) && !VectorCodecs.NAMES.contains(name)) {
-            throw new InvalidInputException("'%s' is no codec; choose from %s".formatted(name, NAMES));
+    /** As reports show it. */
+    String label();
+
+    /** Codes over the model's dictionaries. */
+    record Sparse() implements CacheCodec {
+        private static final String NAME = "sparse";
+
+        @Override
+        public String label() {
+            return NAME;
         }
     }
 
-    boolean isSparse() {
-        return name.equals(SPARSE);
+    /** As the model computes them. */
+    record Dense() implements CacheCodec {
+        private static final String NAME = "dense";
+
+        @Override
+        public String label() {
+            return NAME;
+        }
     }
 
-    boolean isDense() {
-        return name.equals(DENSE);
+    /** Each vector of the tokens beyond window and sinks packed by itself. */
+    record Quantized(SiteQuantizers quantizers) implements CacheCodec {
+        @Override
+        public String label() {
+            return quantizers.label();
+        }
     }
 
-    /**
-     * The quantizer that is neither sparse nor dense.
-     *
-     * @throws InvalidInputException when it does not take vectors of this width
-     */
-    VectorCodec quantizer(int dHead) {
-        return VectorCodecs.of(name, dHead);
+    /** Reads a name. @throws InvalidInputException when it is none */
+    static CacheCodec parse(String name) {
+        return switch (name) {
+            case Sparse.NAME -> new Sparse();
+            case Dense.NAME -> new Dense();
+            default ->
+                new Quantized(LayerQuantizers.parse(name)
+                        .orElseThrow(() ->
+                                new InvalidInputException("'%s' is no codec; choose from %s".formatted(name, NAMES))));
+        };
     }
 
     /** Reads a name. */
-    static final class Converter implements ITypeConverter<CacheCodec> {
+    final class Converter implements ITypeConverter<CacheCodec> {
         @Override
         public CacheCodec convert(String text) {
             try {
-                return new CacheCodec(text);
+                return parse(text);
             } catch (InvalidInputException e) {
                 throw new TypeConversionException(e.getMessage());
             }

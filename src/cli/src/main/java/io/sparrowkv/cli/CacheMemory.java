@@ -7,7 +7,9 @@ import io.sparrowkv.codec.CodeBlockLayout;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.llm.model.MemoryNeed;
 import io.sparrowkv.sae.DictionarySet;
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
+import java.util.Map;
 
 /** What a cache of codes or quantized vectors will take at some length, told before it is filled. */
 final class CacheMemory {
@@ -30,14 +32,17 @@ final class CacheMemory {
     /**
      * Refuses a cache of quantized tokens that will not fit.
      *
+     * @param codecs of all sites
      * @param tokens length that its sequence grows to
      * @throws io.sparrowkv.io.InvalidInputException when less memory is available
      */
-    static void require(AttentionShape shape, CacheOptions options, VectorCodec codec, int tokens) {
-        long vectors = 2L * shape.layers() * shape.kvHeads() * tokens;
+    static void require(AttentionShape shape, CacheOptions options, Map<Site, VectorCodec> codecs, int tokens) {
+        long token = codecs.values().stream()
+                .mapToLong(codec -> (long) shape.kvHeads() * codec.vectorBytes())
+                .sum();
         MemoryNeed.require(
-                "a %s cache of %d tokens".formatted(codec.name(), tokens),
-                vectors * codec.vectorBytes() + denseBytes(shape, options, tokens),
+                "a quantized cache of " + tokens + " tokens",
+                token * tokens + denseBytes(shape, options, tokens),
                 "use a shorter context or another codec");
     }
 

@@ -2,6 +2,9 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.Budgets;
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.attention.CodeProfile;
+import io.sparrowkv.attention.QuantizerProfile;
 import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.encode.Coefficients;
 import io.sparrowkv.encode.Refinement;
@@ -19,8 +22,11 @@ sealed interface CodecSpec {
     /** Of the cache. */
     CacheOptions options();
 
-    /** A quantizer ({@code q4_0}), with others for some layers ({@code rotated-1+3:rotated-4}). */
-    record Quantized(String name, LayerQuantizers quantizers, CacheOptions options) implements CodecSpec {}
+    /**
+     * A quantizer ({@code q4_0}), with others for some layers ({@code rotated-1+3:rotated-4}), or as {@code sparrow calibrate} chose them
+     * by layer and kind ({@code profile:FILE}).
+     */
+    record Quantized(String name, SiteQuantizers quantizers, CacheOptions options) implements CodecSpec {}
 
     /**
      * A transform coder ({@code kvtc:68}).
@@ -29,7 +35,7 @@ sealed interface CodecSpec {
      */
     record Transformed(String name, double bytes, CacheOptions options) implements CodecSpec {}
 
-    /** What {@code sparrow calibrate} found ({@code profile:FILE}). */
+    /** Sparse codes as {@code sparrow calibrate} chose them ({@code profile:FILE}). */
     record Calibrated(String name, ProfileFile profile, CacheOptions options) implements CodecSpec {}
 
     /**
@@ -77,8 +83,11 @@ sealed interface CodecSpec {
             return new Transformed(name, Double.parseDouble(transform.group(1)), common);
         }
         if (name.startsWith(PROFILE)) {
-            ProfileFile profile = ProfileFile.read(Path.of(name.substring(PROFILE.length())));
-            return new Calibrated(name, profile, profile.profile().applyTo(common));
+            Path file = Path.of(name.substring(PROFILE.length()));
+            return switch (CacheProfile.read(file)) {
+                case CodeProfile codes -> new Calibrated(name, new ProfileFile(file, codes), codes.applyTo(common));
+                case QuantizerProfile chosen -> new Quantized(name, new ProfiledQuantizers(file, chosen), common);
+            };
         }
         Matcher sparse = Sparse.FORM.matcher(name);
         if (sparse.matches()) {

@@ -69,7 +69,7 @@ final class ComparedCaches implements AutoCloseable {
                         () -> new SparseKvCache(SparseCache.transformed(shape, lm.rotary(), codecs, options)));
             }
             case CodecSpec.Quantized codec -> {
-                List<VectorCodec> codecs = codec.quantizers().codecs(shape.layers(), shape.dHead());
+                Map<Site, VectorCodec> codecs = codec.quantizers().codecs(lm);
                 yield new CacheUnderTest(
                         spec.name(),
                         () -> new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codecs, options)));

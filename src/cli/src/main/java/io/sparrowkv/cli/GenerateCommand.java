@@ -20,8 +20,10 @@ import io.sparrowkv.llm.model.ModelConfig;
 import io.sparrowkv.llm.model.SparseKvCache;
 import io.sparrowkv.llm.tokenizer.TextTokenizer;
 import io.sparrowkv.report.Progress;
+import io.sparrowkv.sae.Site;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -92,24 +94,26 @@ final class GenerateCommand implements Runnable {
     public void run() {
         Check.range("--max-tokens", maxTokens, 1, Integer.MAX_VALUE);
         Check.range("--prefill-chunk", prefillChunk, 1, Integer.MAX_VALUE);
-        if (store.given() && !cache.codec().isSparse()) {
-            throw new InvalidInputException("--store keeps codes, and --codec %s makes none; leave one of them out"
-                    .formatted(cache.codec().name()));
+        CacheCodec codec = cache.codec();
+        boolean sparse = codec instanceof CacheCodec.Sparse;
+        if (store.given() && !sparse) {
+            throw new InvalidInputException(
+                    "--store keeps codes, and %s makes none; leave one of them out".formatted(codec.label()));
         }
         Sampling sampling = new Sampling(temperature, topK, topP, seed);
         Path folder = model.folder();
         StartTimes.Clock clock = new StartTimes.Clock();
-        Optional<WarmUp> warmUp = cache.codec().isSparse()
-                ? Optional.of(WarmUp.start(ModelConfig.read(folder).attentionShape()))
-                : Optional.empty();
+        Optional<WarmUp> warmUp =
+                sparse ? Optional.of(WarmUp.start(ModelConfig.read(folder).attentionShape())) : Optional.empty();
         try {
-            generate(folder, sampling, clock, warmUp);
+            generate(folder, codec, sampling, clock, warmUp);
         } finally {
             warmUp.ifPresent(WarmUp::close);
         }
     }
 
-    private void generate(Path folder, Sampling sampling, StartTimes.Clock clock, Optional<WarmUp> warmUp) {
+    private void generate(
+            Path folder, CacheCodec codec, Sampling sampling, StartTimes.Clock clock, Optional<WarmUp> warmUp) {
         Libtorch.useThreads(cache.threads());
         try (CausalLm lm = CausalLm.load(folder);
                 TextTokenizer tokenizer = TextTokenizer.load(folder, lm.config().vocabulary())) {
@@ -124,14 +128,11 @@ final class GenerateCommand implements Runnable {
                     prefillChunk);
             Generator.requireContext(lm, request);
             Generator generator = new Generator(lm, tokenizer);
-            GenerateReport report;
-            if (cache.codec().isDense()) {
-                report = dense(lm, generator, request, clock);
-            } else if (cache.codec().isSparse()) {
-                report = sparse(lm, generator, request, clock, warmUp);
-            } else {
-                report = quantized(lm, generator, request, clock);
-            }
+            GenerateReport report = switch (codec) {
+                case CacheCodec.Dense dense -> dense(lm, generator, request, clock);
+                case CacheCodec.Sparse sparse -> sparse(lm, generator, request, clock, warmUp);
+                case CacheCodec.Quantized own -> quantized(lm, own.quantizers(), generator, request, clock);
+            };
             if (output.json()) {
                 output.emit(report);
             } else {
@@ -183,15 +184,19 @@ final class GenerateCommand implements Runnable {
     }
 
     private GenerateReport quantized(
-            CausalLm lm, Generator generator, GenerationRequest request, StartTimes.Clock clock) {
+            CausalLm lm,
+            SiteQuantizers quantizers,
+            Generator generator,
+            GenerationRequest request,
+            StartTimes.Clock clock) {
         CacheOptions options = cache.quantizedOptions();
         AttentionShape shape = lm.config().attentionShape();
-        VectorCodec codec = cache.codec().quantizer(shape.dHead());
-        CacheMemory.require(shape, options, codec, request.contextTokens());
-        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codec, options))) {
+        Map<Site, VectorCodec> codecs = quantizers.codecs(lm);
+        CacheMemory.require(shape, options, codecs, request.contextTokens());
+        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codecs, options))) {
             StartTimes times = clock.cacheMade();
             Generation generation = generate(generator, request, quantized);
-            return GenerateReport.quantized(lm, times, generation, quantized.bytes(), codec);
+            return GenerateReport.quantized(lm, times, generation, quantized.bytes(), quantizers.label());
         }
     }
 

@@ -1,7 +1,6 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheBytes;
-import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.encode.EncoderBackend;
 import io.sparrowkv.llm.generate.Generation;
 import io.sparrowkv.llm.model.CausalLm;
@@ -83,12 +82,12 @@ record GenerateReport(
     }
 
     static GenerateReport quantized(
-            CausalLm lm, StartTimes start, Generation generation, CacheBytes bytes, VectorCodec codec) {
+            CausalLm lm, StartTimes start, Generation generation, CacheBytes bytes, String codec) {
         return of(
                 lm,
                 start,
                 generation,
-                codec.name(),
+                codec,
                 Optional.empty(),
                 bytes.tokens(),
                 bytes.total(),

@@ -3,13 +3,15 @@ package io.sparrowkv.cli;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.io.InvalidInputException;
-import java.util.List;
+import io.sparrowkv.llm.model.CausalLm;
+import io.sparrowkv.sae.Site;
+import io.sparrowkv.sae.VectorKind;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.IntStream;
 
 /**
  * A quantizer, and others for some layers: {@code rotated-1+3:rotated-4}.
@@ -17,7 +19,7 @@ import java.util.stream.IntStream;
  * @param name of the codec
  * @param byLayer names of the codecs of layers that have another
  */
-record LayerQuantizers(String name, Map<Integer, String> byLayer) {
+record LayerQuantizers(String name, Map<Integer, String> byLayer) implements SiteQuantizers {
     private static final Pattern LAYER = Pattern.compile("(\\d{1,6}):(.+)");
 
     /**
@@ -46,20 +48,33 @@ record LayerQuantizers(String name, Map<Integer, String> byLayer) {
         return Optional.of(new LayerQuantizers(parts[0], byLayer));
     }
 
-    /**
-     * The codecs of a model's layers.
-     *
-     * @throws InvalidInputException when a layer is none of the model's, or a codec does not take its vectors
-     */
-    List<VectorCodec> codecs(int layers, int dHead) {
+    /** The text that {@link #parse} reads. */
+    @Override
+    public String label() {
+        StringBuilder label = new StringBuilder(name);
+        byLayer.forEach(
+                (layer, codec) -> label.append('+').append(layer).append(':').append(codec));
+        return label.toString();
+    }
+
+    /** @throws InvalidInputException when a layer is none of the model's, or a codec does not take its vectors */
+    @Override
+    public Map<Site, VectorCodec> codecs(CausalLm lm) {
+        int layers = lm.config().layers();
         for (int layer : byLayer.keySet()) {
             if (layer >= layers) {
                 throw new InvalidInputException(
                         "%s: layer %d; choose from 0 to %d".formatted(byLayer.get(layer), layer, layers - 1));
             }
         }
-        return IntStream.range(0, layers)
-                .mapToObj(layer -> VectorCodecs.of(byLayer.getOrDefault(layer, name), dHead))
-                .toList();
+        Map<Site, VectorCodec> codecs = new LinkedHashMap<>();
+        for (int layer = 0; layer < layers; layer++) {
+            VectorCodec codec = VectorCodecs.of(
+                    byLayer.getOrDefault(layer, name), lm.config().dHead());
+            for (VectorKind kind : VectorKind.values()) {
+                codecs.put(Site.of(layer, kind), codec);
+            }
+        }
+        return codecs;
     }
 }

@@ -1,6 +1,8 @@
 package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
+import io.sparrowkv.attention.CacheProfile;
+import io.sparrowkv.attention.QuantizerProfile;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.sae.DictionarySet;
@@ -33,10 +35,7 @@ final class ProfileArguments {
         if (profile.isEmpty()) {
             return options;
         }
-        if (budgets.sayHowToCode()) {
-            throw new InvalidInputException(
-                    "--profile %s is given beside budgets or --refine; give one or the other".formatted(profile.get()));
-        }
+        requireAlone(budgets);
         if (profile.get().equals(PAPER)) {
             return options;
         }
@@ -46,5 +45,34 @@ final class ProfileArguments {
         ProfileFile read = ProfileFile.read(Path.of(profile.get()));
         read.requireFit(lm, dictionaries);
         return read.profile().applyTo(options);
+    }
+
+    /** Whether a profile is given. */
+    boolean given() {
+        return profile.isPresent();
+    }
+
+    /**
+     * The quantizers, if the profile is of such.
+     *
+     * @throws InvalidInputException when budgets are given as well, or the profile cannot be read
+     */
+    Optional<SiteQuantizers> quantizers(BudgetArguments budgets) {
+        if (profile.isEmpty() || profile.get().equals(PAPER) || profile.get().equals(RECOMMENDED)) {
+            return Optional.empty();
+        }
+        Path file = Path.of(profile.get());
+        if (CacheProfile.read(file) instanceof QuantizerProfile chosen) {
+            requireAlone(budgets);
+            return Optional.of(new ProfiledQuantizers(file, chosen));
+        }
+        return Optional.empty();
+    }
+
+    private void requireAlone(BudgetArguments budgets) {
+        if (budgets.sayHowToCode()) {
+            throw new InvalidInputException(
+                    "--profile %s is given beside budgets or --refine; give one or the other".formatted(profile.get()));
+        }
     }
 }

@@ -1,6 +1,5 @@
 package io.sparrowkv.eval;
 
-import io.sparrowkv.codec.PairFormat;
 import io.sparrowkv.eval.SiteSensitivity.Point;
 import io.sparrowkv.io.AtomicFile;
 import io.sparrowkv.io.InvalidInputException;
@@ -11,64 +10,76 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * Sensitivities that were measured, kept so that an interrupted calibration goes on from them, and one for other bytes need not
- * measure at all.
+ * measure at all. One file holds what was measured under different conditions.
  *
- * @param identity all that the measurements depend on, by name
- * @param sites those measured so far
+ * @param measurements each of conditions of its own
  */
-public record SensitivityFile(Map<String, String> identity, List<SiteSensitivity> sites) {
+public record SensitivityFile(List<Measurement> measurements) {
     private static final int MOST_LAYERS = 1 << 16;
-    private static final int MOST_PAIRS = 1 << 16;
+
+    /**
+     * What was measured under some conditions.
+     *
+     * @param identity all that the measurements depend on, by name
+     * @param sites those measured so far
+     */
+    public record Measurement(Map<String, String> identity, List<SiteSensitivity> sites) {
+        public Measurement {
+            sites = List.copyOf(sites);
+        }
+    }
 
     public SensitivityFile {
-        sites = List.copyOf(sites);
+        measurements = List.copyOf(measurements);
     }
 
     /**
-     * Reads what was measured before under the same conditions.
+     * Reads what was measured before.
      *
-     * @return no sites when there is no file, or it was measured under others
+     * @return nothing when there is no file
      * @throws InvalidInputException when the file is broken
      */
-    public static SensitivityFile read(Path file, Map<String, String> identity) {
-        SensitivityFile none = new SensitivityFile(identity, List.of());
+    public static SensitivityFile read(Path file) {
         if (!Files.exists(file)) {
-            return none;
+            return new SensitivityFile(List.of());
         }
         JsonFields fields = JsonFields.read(file);
-        JsonFields found = fields.object("identity").orElseThrow(() -> fields.missing("identity"));
-        for (Map.Entry<String, String> entry : identity.entrySet()) {
-            if (!entry.getValue().equals(found.optionalString(entry.getKey()).orElse(""))) {
-                return none;
-            }
+        if (!fields.has("measurements")) {
+            throw new InvalidInputException(
+                    "%s: has no measurements, as files of earlier versions; delete it to measure again"
+                            .formatted(file));
         }
-        List<SiteSensitivity> sites = new ArrayList<>();
-        for (JsonFields site : fields.objects("sites")) {
-            List<Point> points = new ArrayList<>();
-            for (JsonFields point : site.objects("points")) {
-                points.add(new Point(
-                        point.positive("pairs", MOST_PAIRS),
-                        point.integer("residualBits", 0, PairFormat.MOST_RESIDUAL_BITS),
-                        point.positiveNumber("bytes"),
-                        point.positiveNumber("kl")));
+        List<Measurement> measurements = new ArrayList<>();
+        for (JsonFields measurement : fields.objects("measurements")) {
+            JsonFields identity = measurement.object("identity").orElseThrow(() -> measurement.missing("identity"));
+            Map<String, String> named = new LinkedHashMap<>();
+            identity.names().forEach(name -> named.put(name, identity.string(name)));
+            List<SiteSensitivity> sites = new ArrayList<>();
+            for (JsonFields site : measurement.objects("sites")) {
+                sites.add(site(site));
             }
-            try {
-                sites.add(new SiteSensitivity(site.integer("layer", 0, MOST_LAYERS), kind(site), points));
-            } catch (IllegalArgumentException e) {
-                throw site.invalid("points", "pairs must ascend; delete the file to measure again");
-            }
+            measurements.add(new Measurement(named, sites));
         }
-        return new SensitivityFile(identity, sites);
+        return new SensitivityFile(measurements);
     }
 
-    /** Writes the file, whole or not at all. */
-    public void write(Path file) {
-        AtomicFile.write(file, (Json.text(this) + "\n").getBytes(StandardCharsets.UTF_8));
+    private static SiteSensitivity site(JsonFields site) {
+        List<Point> points = new ArrayList<>();
+        for (JsonFields point : site.objects("points")) {
+            points.add(new Point(point.string("kept"), point.positiveNumber("bytes"), point.number("kl")));
+        }
+        try {
+            return new SiteSensitivity(site.integer("layer", 0, MOST_LAYERS), kind(site), points);
+        } catch (IllegalArgumentException e) {
+            throw site.invalid("points", "each once is needed; delete the file to measure again");
+        }
     }
 
     private static VectorKind kind(JsonFields site) {
@@ -79,5 +90,27 @@ public record SensitivityFile(Map<String, String> identity, List<SiteSensitivity
             }
         }
         throw site.invalid("kind", "KEY or VALUE is needed; delete the file to measure again");
+    }
+
+    /** The sites that were measured under these very conditions. */
+    public List<SiteSensitivity> sites(Map<String, String> identity) {
+        return measurements.stream()
+                .filter(measurement -> measurement.identity().equals(identity))
+                .flatMap(measurement -> measurement.sites().stream())
+                .toList();
+    }
+
+    /** This with the sites that were measured under some conditions, in place of those before, and all others as they are. */
+    public SensitivityFile with(Map<String, String> identity, List<SiteSensitivity> sites) {
+        List<Measurement> all = measurements.stream()
+                .filter(measurement -> !measurement.identity().equals(identity))
+                .collect(Collectors.toCollection(ArrayList::new));
+        all.add(new Measurement(identity, sites));
+        return new SensitivityFile(all);
+    }
+
+    /** Writes the file, whole or not at all. */
+    public void write(Path file) {
+        AtomicFile.write(file, (Json.text(this) + "\n").getBytes(StandardCharsets.UTF_8));
     }
 }

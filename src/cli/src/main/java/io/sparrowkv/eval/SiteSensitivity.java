@@ -1,68 +1,67 @@
 package io.sparrowkv.eval;
 
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.util.List;
+import java.util.Set;
 
 /**
- * What coding one site alone costs in predictions, at each budget.
+ * What it costs in predictions to keep less than everything of one site alone, for each choice of what is kept.
  *
  * @param layer the decoder layer
  * @param kind its keys or its values
- * @param points ascending in bits of residuals, and then in pairs
+ * @param points of the choices, in the same order at all sites
  */
 public record SiteSensitivity(int layer, VectorKind kind, List<Point> points) {
     /**
-     * One budget.
+     * One choice.
      *
-     * @param pairs of a code
-     * @param residualBits bits of each number of what the pairs leave
-     * @param bytes of a code
+     * @param kept what is kept of a vector, by its label: {@code 8+1}, {@code rotated-2}
+     * @param bytes of a vector
      * @param kl mean divergence of the predictions from the dense cache's, in nats
      */
-    public record Point(int pairs, int residualBits, double bytes, double kl) {}
+    public record Point(String kept, double bytes, double kl) {}
 
     public SiteSensitivity {
         points = List.copyOf(points);
-        for (int i = 0; i < points.size(); i++) {
-            if (i > 0 && !ascending(points.get(i - 1), points.get(i))) {
-                throw new IllegalArgumentException("points of %s %d: %s".formatted(kind, layer, points));
-            }
-        }
-        if (points.isEmpty()) {
-            throw new IllegalArgumentException("no points of %s %d".formatted(kind, layer));
+        if (points.isEmpty() || points.stream().map(Point::kept).distinct().count() != points.size()) {
+            throw new IllegalArgumentException("points of %s %d: %s".formatted(kind, layer, points));
         }
     }
 
-    private static boolean ascending(Point a, Point b) {
-        return a.residualBits() < b.residualBits() || a.residualBits() == b.residualBits() && a.pairs() < b.pairs();
+    /** The site itself. */
+    Site site() {
+        return Site.of(layer, kind);
     }
 
     /**
-     * The semantic elbow: the budget where more pairs begin to give little, with the fewest bits of residuals. It is the knee of the divergence over the pairs, the point
+     * The semantic elbow: the choice where more bytes begin to give little. It is the knee of the divergence over the bytes, the point
      * that lies farthest below the straight line between the first and the last (Satopää et al., 2011, "Finding a Kneedle in a
      * Haystack").
+     *
+     * @param among labels of the choices to look among, at least one, which ascend in bytes
+     * @return its label
      */
-    public int elbow() {
-        List<Point> plain = points.stream()
-                .filter(point -> point.residualBits() == points.getFirst().residualBits())
-                .toList();
-        Point first = plain.getFirst();
-        Point last = plain.getLast();
-        double width = last.pairs() - first.pairs();
+    public String elbow(Set<String> among) {
+        List<Point> candidates =
+                points.stream().filter(point -> among.contains(point.kept())).toList();
+        Point first = candidates.getFirst();
+        Point last = candidates.getLast();
+        double width = last.bytes() - first.bytes();
         double height = first.kl() - last.kl();
         if (!(width > 0) || !(height > 0)) {
-            return first.pairs(); // more pairs give nothing
+            return first.kept(); // more bytes give nothing
         }
         Point elbow = first;
         double farthest = 0;
-        for (Point point : plain) {
-            double right = (point.pairs() - first.pairs()) / width;
+        for (Point point : candidates) {
+            double right = (point.bytes() - first.bytes()) / width;
             double down = (first.kl() - point.kl()) / height;
             if (down - right > farthest) {
                 farthest = down - right;
                 elbow = point;
             }
         }
-        return elbow.pairs();
+        return elbow.kept();
     }
 }

@@ -1,7 +1,10 @@
 package io.sparrowkv.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
+import io.sparrowkv.attention.CodeProfile;
+import io.sparrowkv.encode.Coefficients;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -59,24 +62,127 @@ class CalibrateCommandTest {
         assertThat(result.at("/calibrated/sumOfKl").asDouble())
                 .isLessThanOrEqualTo(result.at("/uniform/sumOfKl").asDouble());
 
-        // What was measured serves for other bytes.
+        // What was measured serves for other bytes, and beside other coefficients.
         Path larger = folder.resolve("larger.json");
         copy(beside(profile), beside(larger));
-        Run second = calibrate(larger, "96");
+        Run second = calibrate(larger, "96", "--coefficients", "fp16,8");
         assertThat(second.code()).as(second.err()).isZero();
-        assertThat(second.err()).contains("12 of 12 sites were measured before");
-        assertThat(second.json().at("/sites")).isEqualTo(result.at("/sites"));
-        assertThat(second.json().at("/calibrated/sumOfKl").asDouble())
+        assertThat(second.err()).contains("fp16 coefficients: 12 of 12 sites were measured before");
+        assertThat(second.err()).doesNotContain("8-bit coefficients: 12 of 12");
+        JsonNode forms = second.json().at("/forms");
+        assertThat(forms).hasSize(2);
+        assertThat(forms.at("/0/sumOfKl").asDouble())
                 .isLessThan(result.at("/calibrated/sumOfKl").asDouble());
+        double least = Math.min(
+                forms.at("/0/sumOfKl").asDouble(), forms.at("/1/sumOfKl").asDouble());
+        assertThat(second.json().at("/calibrated/sumOfKl").asDouble()).isEqualTo(least);
+        int chosen = forms.at("/0/sumOfKl").asDouble() == least ? 0 : 1;
+        assertThat(second.json().at("/chosen").asString())
+                .isEqualTo(forms.at("/" + chosen + "/name").asString());
+        assertThat(CodeProfile.read(larger).coefficients())
+                .isEqualTo(List.of(Coefficients.FP16, Coefficients.BITS_8).get(chosen));
 
         Run used = Run.sparrow("eval", "ppl", "--text", text.toString(), "--profile", larger.toString(), "--json");
         assertThat(used.code()).as(used.err()).isZero();
-        double bytes = used.json().at("/evaluation/bytes/keyIndices").asDouble()
-                + used.json().at("/evaluation/bytes/keyCoefficients").asDouble()
-                + used.json().at("/evaluation/bytes/valueIndices").asDouble()
-                + used.json().at("/evaluation/bytes/valueCoefficients").asDouble();
+        double bytes = 0;
+        for (String part : List.of("Indices", "Coefficients", "Scales", "Residuals")) {
+            bytes += used.json().at("/evaluation/bytes/key" + part).asDouble();
+            bytes += used.json().at("/evaluation/bytes/value" + part).asDouble();
+        }
         assertThat(bytes / used.json().at("/evaluation/bytes/codedVectors").asDouble())
-                .isEqualTo(second.json().at("/calibrated/profile/bytes").asDouble());
+                .isCloseTo(second.json().at("/calibrated/profile/bytes").asDouble(), within(1e-9));
+    }
+
+    @Test
+    void aQuantizerIsFoundForEachSiteAndServesWhereverItIsNamed() {
+        Path profile = folder.resolve("quantizers.json");
+        Run run = Run.sparrow(
+                "calibrate",
+                "--text",
+                text.toString(),
+                "--tokens",
+                "500",
+                "--context",
+                "500",
+                "--quantizers",
+                "rotated-2,rotated-1",
+                "--dictionaries",
+                folder.resolve("none").toString(), // quantizers need none
+                "--bytes",
+                "44",
+                "--out",
+                profile.toString(),
+                "--json");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.json().at("/sites/0/points/0/kept").asString()).isEqualTo("rotated-1");
+        // 8 bytes a layer more than one bit takes: three sites of twelve may have two bits, 16 bytes more.
+        assertThat(run.json().at("/calibrated/profile/bytes").asDouble()).isEqualTo(44);
+        assertThat(run.json().at("/calibrated/labels").toString().split("rotated-2", -1))
+                .hasSize(4);
+        assertThat(run.json().at("/uniform/profile/bytes").asDouble()).isEqualTo(36);
+        assertThat(run.json().at("/paper").isMissingNode()).isTrue();
+
+        String named = "profile:" + profile;
+        Run codecs = Run.sparrow(
+                "eval",
+                "codecs",
+                "--text",
+                text.toString(),
+                "--tokens",
+                "500",
+                "--passkeys",
+                "0",
+                "--codecs",
+                named + ",rotated-1",
+                "--chart",
+                folder.resolve("codecs.png").toString(),
+                "--page",
+                folder.resolve("codecs.html").toString(),
+                "--json");
+        assertThat(codecs.code()).as(codecs.err()).isZero();
+        assertThat(codecs.json().at("/rows/0/vectorBytes").asDouble()).isEqualTo(44);
+        assertThat(codecs.json().at("/rows/0/evaluation/comparison/meanKl").asDouble())
+                .isLessThan(
+                        codecs.json().at("/rows/1/evaluation/comparison/meanKl").asDouble());
+
+        Run generated = generate(profile, "--json");
+        assertThat(generated.code()).as(generated.err()).isZero();
+        assertThat(generated.json().at("/codec").asString()).contains("quantizers.json");
+        assertThat(generated.json().at("/parts/dictionaries").asLong()).isZero();
+        assertThat(generated.json().at("/parts/keyScales").asLong()).isPositive();
+        for (Run refused : List.of(
+                generate(profile, "--codec", "rotated-2"),
+                generate(profile, "--budget-key", "4"),
+                ppl("--profile", profile.toString()),
+                Run.sparrow(
+                        "calibrate",
+                        "--text",
+                        text.toString(),
+                        "--bytes",
+                        "44",
+                        "--quantizers",
+                        "q4_0",
+                        "--pairs",
+                        "4",
+                        "--out",
+                        profile.toString()))) {
+            assertThat(refused.code()).isEqualTo(ExitCode.BAD_INPUT);
+            assertThat(refused.err()).containsAnyOf("give one", "sparse codes are needed");
+        }
+    }
+
+    private Run generate(Path profile, String... options) {
+        List<String> arguments = new ArrayList<>(List.of(
+                "generate",
+                "--prompt",
+                "It was a dark and stormy night".repeat(12),
+                "--max-tokens",
+                "8",
+                "--window",
+                "16"));
+        arguments.addAll(List.of("--profile", profile.toString()));
+        arguments.addAll(List.of(options));
+        return Run.sparrow(arguments.toArray(String[]::new));
     }
 
     @Test
@@ -113,7 +219,11 @@ class CalibrateCommandTest {
     }
 
     private Run calibrate(Path profile, String bytes) {
-        return Run.sparrow(
+        return calibrate(profile, bytes, "--coefficients", "fp16");
+    }
+
+    private Run calibrate(Path profile, String bytes, String... form) {
+        List<String> arguments = new ArrayList<>(List.of(
                 "calibrate",
                 "--text",
                 text.toString(),
@@ -125,13 +235,13 @@ class CalibrateCommandTest {
                 "4,12",
                 "--refine",
                 "none",
-                "--coefficients",
-                "fp16",
                 "--bytes",
                 bytes,
                 "--out",
                 profile.toString(),
-                "--json");
+                "--json"));
+        arguments.addAll(List.of(form));
+        return Run.sparrow(arguments.toArray(String[]::new));
     }
 
     private static Path beside(Path profile) {

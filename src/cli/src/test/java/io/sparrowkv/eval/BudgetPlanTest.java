@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
@@ -38,7 +39,7 @@ class BudgetPlanTest {
             for (int bits = 0; bits <= 1; bits++) {
                 for (int pairs = 1; pairs <= 3; pairs++) {
                     double bytes = 4 * pairs + 5 * bits + random.nextInt(8) / 8.0;
-                    points.add(new Point(pairs, bits, bytes, random.nextDouble()));
+                    points.add(new Point(pairs + "+" + bits, bytes, random.nextDouble()));
                 }
             }
             sites.add(new SiteSensitivity(layer, VectorKind.KEY, points));
@@ -62,32 +63,32 @@ class BudgetPlanTest {
             sites.add(new SiteSensitivity(
                     layer,
                     VectorKind.KEY,
-                    List.of(new Point(1, 0, 2, 1), new Point(2, 0, 4, 0.9), new Point(4, 0, 8, 0.1))));
+                    List.of(new Point("1", 2, 1), new Point("2", 4, 0.9), new Point("4", 8, 0.1))));
             sites.add(new SiteSensitivity(
                     layer,
                     VectorKind.VALUE,
-                    List.of(new Point(1, 0, 2, 1), new Point(2, 0, 4, 0.9), new Point(4, 0, 8, 0.8))));
+                    List.of(new Point("1", 2, 1), new Point("2", 4, 0.9), new Point("4", 8, 0.8))));
         }
         BudgetPlan plan = BudgetPlan.bestUniform(sites, 30).orElseThrow();
-        assertThat(plan.choices()).extracting(Point::pairs).containsExactly(4, 1, 4, 1, 4, 1);
+        assertThat(plan.choices().values()).extracting(Point::kept).containsExactly("4", "1", "4", "1", "4", "1");
+        assertThat(plan.labels(VectorKind.KEY)).containsExactly("4", "4", "4");
         assertThat(BudgetPlan.bestUniform(sites, 11)).isEmpty();
     }
 
     @Test
-    void theElbowIsWhereMorePairsBeginToGiveLittle() {
+    void theElbowIsWhereMoreBytesBeginToGiveLittle() {
         SiteSensitivity knee = new SiteSensitivity(
                 0,
                 VectorKind.KEY,
                 List.of(
-                        new Point(2, 0, 8, 1),
-                        new Point(4, 0, 16, 0.3),
-                        new Point(8, 0, 32, 0.2),
-                        new Point(32, 0, 128, 0.1)));
-        assertThat(knee.elbow()).isEqualTo(4);
+                        new Point("2", 8, 1),
+                        new Point("4", 16, 0.3),
+                        new Point("8", 32, 0.2),
+                        new Point("32", 128, 0.1)));
+        assertThat(knee.elbow(Set.of("2", "4", "8", "32"))).isEqualTo("4");
+        assertThat(knee.elbow(Set.of("4", "8", "32"))).isEqualTo("8");
         SiteSensitivity straight = new SiteSensitivity(
-                0,
-                VectorKind.KEY,
-                List.of(new Point(2, 0, 8, 0.1), new Point(4, 0, 16, 0.1), new Point(8, 0, 32, 0.1)));
-        assertThat(straight.elbow()).isEqualTo(2);
+                0, VectorKind.KEY, List.of(new Point("2", 8, 0.1), new Point("4", 16, 0.1), new Point("8", 32, 0.1)));
+        assertThat(straight.elbow(Set.of("2", "4", "8"))).isEqualTo("2");
     }
 }

@@ -68,7 +68,7 @@ public record CacheOptions(
 
     /**
      * These options with codes of 68 bytes a token and KV head (d_head 128, 4,096 atoms) in all layers: 16 pairs of keys and values,
-     * pursued among the encoder's 64 best atoms, coefficients of 4 bits. A {@link CacheProfile} that was calibrated on the model keeps
+     * pursued among the encoder's 64 best atoms, coefficients of 4 bits. A {@link CodeProfile} that was calibrated on the model keeps
      * far more of it at the same bytes; {@code docs/fidelity.md} has the comparison.
      */
     public CacheOptions withRecommendedCodes() {

@@ -18,6 +18,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -29,7 +30,7 @@ public final class DecodedAttention {
     private final AttentionShape shape;
     private final CacheOptions options;
     private final Optional<DictionarySet> dictionaries;
-    private final Optional<VectorCodec> codec;
+    private final Map<VectorKind, VectorCodec> codecs;
     private final double[] inverseFrequencies;
 
     /**
@@ -38,28 +39,35 @@ public final class DecodedAttention {
      */
     public DecodedAttention(
             AttentionShape shape, CacheOptions options, DictionarySet dictionaries, float[] inverseFrequencies) {
-        this(shape, options, Optional.of(dictionaries), Optional.empty(), inverseFrequencies);
+        this(shape, options, Optional.of(dictionaries), Map.of(), inverseFrequencies);
     }
 
     /**
      * Of a cache whose old tokens are quantized.
      *
      * @param options window and sinks; the other fields are of no meaning here
+     * @param keys what quantizes keys
+     * @param values what quantizes values
      */
+    public DecodedAttention(AttentionShape shape, CacheOptions options, VectorCodec keys, VectorCodec values) {
+        this(shape, options, Optional.empty(), Map.of(VectorKind.KEY, keys, VectorKind.VALUE, values), new float[0]);
+    }
+
+    /** Of a cache whose old keys and values are quantized alike. */
     public DecodedAttention(AttentionShape shape, CacheOptions options, VectorCodec codec) {
-        this(shape, options, Optional.empty(), Optional.of(codec), new float[0]);
+        this(shape, options, codec, codec);
     }
 
     private DecodedAttention(
             AttentionShape shape,
             CacheOptions options,
             Optional<DictionarySet> dictionaries,
-            Optional<VectorCodec> codec,
+            Map<VectorKind, VectorCodec> codecs,
             float[] inverseFrequencies) {
         this.shape = shape;
         this.options = options;
         this.dictionaries = dictionaries;
-        this.codec = codec;
+        this.codecs = codecs;
         this.inverseFrequencies = new double[inverseFrequencies.length];
         for (int i = 0; i < inverseFrequencies.length; i++) {
             this.inverseFrequencies[i] = inverseFrequencies[i];
@@ -75,10 +83,8 @@ public final class DecodedAttention {
      * @return {@code [tokens, heads, dHead]}
      */
     public double[] attend(int layer, float[] queries, float[] keys, float[] values, int tokens) {
-        double[] decodedKeys =
-                codec.map(c -> roundTrip(c, keys)).orElseGet(() -> decode(layer, VectorKind.KEY, keys, tokens));
-        double[] decodedValues =
-                codec.map(c -> roundTrip(c, values)).orElseGet(() -> decode(layer, VectorKind.VALUE, values, tokens));
+        double[] decodedKeys = kept(layer, VectorKind.KEY, keys, tokens);
+        double[] decodedValues = kept(layer, VectorKind.VALUE, values, tokens);
         int dHead = shape.dHead();
         double[] output = new double[tokens * shape.heads() * dHead];
         for (int p = 0; p < tokens; p++) {
@@ -130,6 +136,10 @@ public final class DecodedAttention {
         }
         int blockEnd = options.sinks() + ((t - options.sinks()) / CodeBlockLayout.TOKENS + 1) * CodeBlockLayout.TOKENS;
         return blockEnd <= p + 1 - options.window();
+    }
+
+    private double[] kept(int layer, VectorKind kind, float[] vectors, int tokens) {
+        return codecs.isEmpty() ? decode(layer, kind, vectors, tokens) : roundTrip(codecs.get(kind), vectors);
     }
 
     private static double[] roundTrip(VectorCodec codec, float[] vectors) {

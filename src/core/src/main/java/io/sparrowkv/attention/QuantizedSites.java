@@ -4,31 +4,48 @@ import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
-import java.util.List;
+import java.util.HashMap;
+import java.util.Map;
 
 /** Sites whose vectors are quantized. */
 final class QuantizedSites implements KvSites {
     private final AttentionShape shape;
-    private final List<VectorCodec> byLayer;
+    private final Map<Site, VectorCodec> codecs;
 
-    QuantizedSites(AttentionShape shape, List<VectorCodec> byLayer, CacheOptions options) {
+    QuantizedSites(AttentionShape shape, Map<Site, VectorCodec> codecs, CacheOptions options) {
         options.validate();
-        if (byLayer.size() != shape.layers()) {
-            throw new IllegalArgumentException(byLayer.size() + " codecs for " + shape.layers() + " layers");
-        }
-        for (VectorCodec codec : byLayer) {
-            if (codec.dHead() != shape.dHead()) {
-                throw new IllegalArgumentException(
-                        "%s of width %d, dHead %d".formatted(codec.name(), codec.dHead(), shape.dHead()));
+        this.shape = shape;
+        this.codecs = Map.copyOf(codecs);
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                Site site = Site.of(layer, kind);
+                VectorCodec codec = codecs.get(site);
+                if (codec == null) {
+                    throw new IllegalArgumentException("no codec for " + site);
+                }
+                if (codec.dHead() != shape.dHead()) {
+                    throw new IllegalArgumentException(
+                            "%s: %s of width %d, dHead %d".formatted(site, codec.name(), codec.dHead(), shape.dHead()));
+                }
             }
         }
-        this.shape = shape;
-        this.byLayer = List.copyOf(byLayer);
+    }
+
+    /** One codec for all sites. */
+    static Map<Site, VectorCodec> alike(AttentionShape shape, VectorCodec codec) {
+        Map<Site, VectorCodec> codecs = new HashMap<>();
+        for (int layer = 0; layer < shape.layers(); layer++) {
+            for (VectorKind kind : VectorKind.values()) {
+                codecs.put(Site.of(layer, kind), codec);
+            }
+        }
+        return codecs;
     }
 
     @Override
     public KvSite open(int layer, VectorKind kind, Arena arena) {
-        return new QuantizedSite(Site.of(layer, kind), byLayer.get(layer), shape.kvHeads());
+        Site site = Site.of(layer, kind);
+        return new QuantizedSite(site, codecs.get(site), shape.kvHeads());
     }
 
     @Override

@@ -19,8 +19,6 @@ import io.sparrowkv.stream.KvStream;
 import io.sparrowkv.stream.VectorBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.Collections;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -111,18 +109,18 @@ public final class SparseCache implements AutoCloseable {
      */
     public static SparseCache quantized(
             AttentionShape shape, RotaryEmbedding rotary, VectorCodec codec, CacheOptions options) {
-        return quantized(shape, rotary, Collections.nCopies(shape.layers(), codec), options);
+        return quantized(shape, rotary, QuantizedSites.alike(shape, codec), options);
     }
 
     /**
-     * As {@link #quantized(AttentionShape, RotaryEmbedding, VectorCodec, CacheOptions)}, each layer by a codec of its own.
+     * As {@link #quantized(AttentionShape, RotaryEmbedding, VectorCodec, CacheOptions)}, each site by a codec of its own.
      *
-     * @param byLayer as many as there are layers
+     * @param codecs of every site
      */
     public static SparseCache quantized(
-            AttentionShape shape, RotaryEmbedding rotary, List<VectorCodec> byLayer, CacheOptions options) {
+            AttentionShape shape, RotaryEmbedding rotary, Map<Site, VectorCodec> codecs, CacheOptions options) {
         return new SparseCache(
-                shape, rotary, options, new QuantizedSites(shape, byLayer, options), Optional.empty(), dictionary -> {
+                shape, rotary, options, new QuantizedSites(shape, codecs, options), Optional.empty(), dictionary -> {
                     throw new IllegalStateException(dictionary.site() + ": a quantized cache has no dictionaries");
                 });
     }

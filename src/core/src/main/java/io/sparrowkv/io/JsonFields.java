@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import tools.jackson.core.JacksonException;
@@ -47,6 +48,11 @@ public final class JsonFields {
     /** The raw value; missing when the field is absent or null. */
     public Optional<JsonNode> get(String field) {
         return Optional.ofNullable(node.get(field)).filter(value -> !value.isNull());
+    }
+
+    /** Names of all fields. */
+    public Collection<String> names() {
+        return node.propertyNames();
     }
 
     /** Whether the field is there, be it null. */
@@ -119,6 +125,18 @@ public final class JsonFields {
 
     public Optional<Integer> optionalPositive(String field, int most) {
         return optionalInteger(field, 1, most);
+    }
+
+    /** A finite number. */
+    public double number(String field) {
+        return get(field)
+                .map(value -> {
+                    if (!value.isNumber() || !Double.isFinite(value.doubleValue())) {
+                        throw invalid(field, "a number is needed");
+                    }
+                    return value.doubleValue();
+                })
+                .orElseThrow(() -> missing(field));
     }
 
     /** A finite number above 0. */

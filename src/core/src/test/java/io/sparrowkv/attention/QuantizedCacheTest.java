@@ -56,6 +56,43 @@ class QuantizedCacheTest {
     }
 
     @Test
+    void eachSiteMayHaveACodecOfItsOwn() {
+        AttentionShape two = AttentionShape.of(2, 4, 2, 32);
+        VectorCodec q8 = VectorCodecs.of("q8_0", 32);
+        VectorCodec q4 = VectorCodecs.of("q4_0", 32);
+        VectorCodec three = VectorCodecs.of("rotated-3", 32);
+        Map<Site, VectorCodec> codecs = Map.of(
+                Site.of(0, VectorKind.KEY), q8,
+                Site.of(0, VectorKind.VALUE), three,
+                Site.of(1, VectorKind.KEY), q4,
+                Site.of(1, VectorKind.VALUE), q8);
+        CacheOptions options = options(16, 4);
+        int tokens = 200;
+        float[] queries = floats(tokens * 4 * 32, 1);
+        float[] keys = floats(tokens * 2 * 32, 2);
+        float[] values = floats(tokens * 2 * 32, 3);
+        try (SparseCache cache = SparseCache.quantized(two, RotaryEmbedding.plain(32, 1e4), codecs, options)) {
+            for (int layer = 0; layer < 2; layer++) {
+                VectorCodec ofKeys = codecs.get(Site.of(layer, VectorKind.KEY));
+                VectorCodec ofValues = codecs.get(Site.of(layer, VectorKind.VALUE));
+                double[] expected = new DecodedAttention(two, options, ofKeys, ofValues)
+                        .attend(layer, queries, keys, values, tokens);
+                float[] output = new float[queries.length];
+                attend(cache, layer, queries, keys, values, 0, tokens, output);
+                for (int i = 0; i < output.length; i++) {
+                    assertThat(output[i])
+                            .as("layer %d, element %d", layer, i)
+                            .isCloseTo((float) expected[i], within(2e-5f));
+                }
+            }
+        }
+        Map<Site, VectorCodec> fewer = Map.of(Site.of(0, VectorKind.KEY), q8, Site.of(0, VectorKind.VALUE), three);
+        assertThatThrownBy(() -> SparseCache.quantized(two, RotaryEmbedding.plain(32, 1e4), fewer, options))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("layer.01.key");
+    }
+
+    @Test
     void theLastTokensOfASlidingWindowAreAllThatIsHeld() {
         AttentionShape sliding = new AttentionShape(1, 4, 2, 32, 0.2f, List.of(100));
         CacheOptions options = options(32, 0);
@@ -143,10 +180,22 @@ class QuantizedCacheTest {
 
     private static void attend(
             SparseCache cache, float[] queries, float[] keys, float[] values, int start, int count, float[] output) {
+        attend(cache, 0, queries, keys, values, start, count, output);
+    }
+
+    private static void attend(
+            SparseCache cache,
+            int layer,
+            float[] queries,
+            float[] keys,
+            float[] values,
+            int start,
+            int count,
+            float[] output) {
         try (Arena arena = Arena.ofShared()) {
             MemorySegment out = arena.allocate((long) count * 4 * 32 * Float.BYTES, 64);
             cache.attend(
-                    0,
+                    layer,
                     part(arena, queries, start * 4 * 32, count * 4 * 32),
                     part(arena, keys, start * 2 * 32, count * 2 * 32),
                     part(arena, values, start * 2 * 32, count * 2 * 32),
