@@ -1,21 +1,14 @@
 package io.sparrowkv.encode;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static jdk.incubator.vector.VectorOperators.EQ;
 import static jdk.incubator.vector.VectorOperators.GT;
 
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -23,33 +16,17 @@ import jdk.incubator.vector.VectorSpecies;
  *
  * <p>For every candidate it carries the product with the residual, c, and the squared length of the atom's part that is orthogonal
  * to all chosen atoms, n: choosing it would take c²/n off the squared error. After each choice one row of the Gram matrix, the
- * chosen atom's products with all candidates, gives one more row of the candidates' coordinates in the orthonormal basis of the
- * chosen atoms (a Cholesky factor), which brings c and n up to date. The coefficients come out of that triangle in the end.
+ * chosen atom's products with all candidates ({@link CandidateAtoms}), gives one more row of the candidates' coordinates in the
+ * orthonormal basis of the chosen atoms (a Cholesky factor), which brings c and n up to date. The coefficients come out of that
+ * triangle in the end.
  *
- * <p>Lanes are candidates. Their atoms are transposed once for each vector, so that a row of the Gram matrix needs no sum across
- * lanes: at C = 64 and dHead 128 they are 32 KiB and stay in the first-level cache while they are read K times. They are moved and
- * multiplied two neighbouring floats at a time, as one long, which halves the moves; the two half sums of a candidate are added at
- * the end of a row. {@code RefineBenchmark} has the cost.
+ * <p>Lanes are candidates, or coefficients. Nothing between two choices branches on the data, so that the next row's products begin
+ * while the last one's are summed. {@code RefineBenchmark} has the cost.
  */
 final class Pursuit {
-    private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Float> FLOATS = CandidateAtoms.FLOATS;
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
-    private static final int LANES = FLOATS.length();
-    private static final int LONG_LANES = LANES / 2;
-    private static final long VECTOR_BYTES = (long) LANES * Float.BYTES;
-    private static final ByteOrder ORDER = ByteOrder.nativeOrder();
-
-    private static final VectorMask<Float> ODD = VectorMask.fromLong(FLOATS, 0xAAAA_AAAA_AAAA_AAAAL);
-
-    private static final VectorShuffle<Float> SWAP = VectorShuffle.fromOp(FLOATS, lane -> lane ^ 1);
-
-    /** Vectors of candidates whose sums are held in registers at once. */
-    private static final int TILE = 4;
-
-    /** Longs of one pair of dimensions of a tile, and of a single vector of candidates. */
-    private static final int TILE_LONGS = 2 * TILE * LONG_LANES;
-
-    private static final int SINGLE_LONGS = 2 * LONG_LANES;
+    private static final int LANES = CandidateAtoms.LANES;
 
     /** An atom of whose squared length no more than this is new against those chosen is left alone: its coefficient would be noise. */
     static final float LEAST_NEW = 1e-4f;
@@ -57,17 +34,17 @@ final class Pursuit {
     /** The pursuit ends when no candidate takes off more than this part of the vector's square: fp32 sees no more. */
     static final float LEAST_GAIN = 1e-9f;
 
-    private MemorySegment centred = MemorySegment.NULL;
+    private final CandidateAtoms atoms = new CandidateAtoms();
+
     private float[] vector = {};
     private float[] turned = {};
+    /** The vector to code, as {@link CandidateAtoms#multiply} wants it. */
+    private float[] padded = {};
+
     private int[] latents = {};
 
-    /**
-     * Transposed atoms: for each tile, then for each vector of candidates that is left, {@code [pairs, longs]}; candidate c of a vector
-     * is long c / 2 of its first half where c is even, of its second where it is odd.
-     */
-    private MemorySegment atoms = MemorySegment.NULL;
-
+    /** What {@link #atoms} was last multiplied with, by candidate. */
+    private float[] fresh = {};
     /** c by candidate. */
     private float[] products = {};
     /** n by candidate, and the value that it must exceed. */
@@ -80,11 +57,15 @@ final class Pursuit {
     private float[] coordinates = {};
 
     private int[] chosen = {};
-    /** Coordinates of the atom chosen last, negated. */
-    private float[] own = {};
+    /** Negated coordinates of the chosen atoms in those chosen before them, {@code [K, stride]}; zeros past them. */
+    private float[] triangle = {};
 
+    private int stride;
     private float[] diagonal = {};
     private float[] along = {};
+    /** What {@link #solve} has left to explain along each chosen atom. */
+    private float[] rest = {};
+
     private float[] coefficients = {};
 
     private PursuitAtoms dictionary;
@@ -92,7 +73,7 @@ final class Pursuit {
     /** Part of the vector's square that ends the pursuit when no more is left; negative when it goes on to the budget. */
     private float enough;
 
-    private int vectors;
+    private int lanes;
     private int budget;
 
     /**
@@ -105,34 +86,33 @@ final class Pursuit {
         this.dictionary = dictionary;
         this.form = form;
         enough = refinement.bounded() ? (float) (refinement.errorBound() * refinement.errorBound()) : -1;
-        this.budget = budget;
-        vectors = (candidates + LANES - 1) / LANES;
-        int lanes = vectors * LANES;
-        int pairs = dictionary.pairs();
-        long width = 2L * pairs * Float.BYTES;
         int dHead = dictionary.dictionary().dHead();
         if (vector.length != dHead) {
-            centred = Arena.ofAuto().allocate(width, 64);
             vector = new float[dHead];
-            turned = new float[vector.length];
+            turned = new float[dHead];
+            padded = new float[dictionary.width() + LANES];
         }
+        atoms.fit(dictionary.width(), candidates);
+        lanes = atoms.lanes();
         if (latents.length < lanes) {
             latents = new int[lanes];
+            fresh = new float[lanes];
             products = new float[lanes];
             lengths = new float[lanes];
             floors = new float[lanes];
             gains = new float[lanes];
         }
-        long bytes = (long) pairs * lanes * Long.BYTES;
-        if (atoms.byteSize() < bytes) {
-            atoms = Arena.ofAuto().allocate(bytes, 64);
+        if (coordinates.length < budget * lanes) {
+            coordinates = new float[budget * lanes];
         }
-        coordinates = coordinates.length < budget * lanes ? new float[budget * lanes] : coordinates;
+        this.budget = budget;
         if (chosen.length < budget) {
+            stride = Math.ceilDiv(budget, LANES) * LANES;
             chosen = new int[budget];
-            own = new float[budget];
+            triangle = new float[budget * stride];
             diagonal = new float[budget];
-            along = new float[budget];
+            along = new float[stride];
+            rest = new float[stride];
             coefficients = new float[budget];
         }
     }
@@ -155,26 +135,20 @@ final class Pursuit {
      * @param row where in {@code codes} the code goes
      */
     void choose(int count, CodeBatch codes, int row) {
-        MemorySegment.copy(dictionary.turn(vector, turned), 0, centred, JAVA_FLOAT, 0, vector.length);
-        float square = gather(count);
+        begin(count);
+        float square = square();
         float left = square;
         int found = 0;
-        project(centred, 0, -1);
         while (found < budget && left > enough * square) {
             int best = best(LEAST_GAIN * square);
             if (best < 0) {
                 break;
             }
-            float length = (float) Math.sqrt(lengths[best]);
-            chosen[found] = best;
-            diagonal[found] = length;
-            along[found] = products[best] / length;
             left -= gains[best];
+            take(best, found);
             found++;
             if (found < budget) {
-                project(dictionary.rows(), dictionary.at(latents[best]), found - 1);
-                lengths[best] = 0; // an atom is chosen once
-                gains[best] = 0;
+                update(best, found - 1);
             }
         }
         solve(found);
@@ -187,190 +161,95 @@ final class Pursuit {
         codes.counts().setAtIndex(JAVA_INT, row, found);
     }
 
-    /** Brings the vector into pairs and the candidates' atoms into lanes; returns the vector's square. */
-    private float gather(int count) {
-        int pairs = dictionary.pairs();
-        float square = 0;
-        for (int p = 0; p < pairs; p++) {
-            float first = centred.getAtIndex(JAVA_FLOAT, 2L * p);
-            float second = centred.getAtIndex(JAVA_FLOAT, 2L * p + 1);
-            square = Math.fma(first, first, Math.fma(second, second, square));
-        }
-        int lanes = vectors * LANES;
+    /** Brings the vector and the candidates' atoms where they are multiplied; the first c and n. */
+    private void begin(int count) {
+        System.arraycopy(dictionary.turn(vector, turned), 0, padded, 0, vector.length);
         Arrays.fill(latents, count, lanes, dictionary.dictionary().latents());
+        atoms.gather(dictionary, latents);
         float[] squares = dictionary.squares();
         for (int i = 0; i < lanes; i++) {
             float length = squares[latents[i]];
             lengths[i] = length;
             floors[i] = LEAST_NEW * length;
         }
-        for (int v = 0; v < vectors; v++) {
-            boolean tiled = v < vectors / TILE * TILE;
-            int base = tiled ? v / TILE * TILE * LANES * pairs + v % TILE * SINGLE_LONGS : v * LANES * pairs;
-            for (int lane = 0; lane < LANES; lane += 4) {
-                int c = v * LANES + lane;
-                int at = base + lane / 2;
-                // Two and two are neighbours where they go, so that their stores meet in one line.
-                if (tiled) {
-                    moveToTile(latents[c], latents[c + 2], at);
-                    moveToTile(latents[c + 1], latents[c + 3], at + LONG_LANES);
-                } else {
-                    moveToSingle(latents[c], latents[c + 2], at);
-                    moveToSingle(latents[c + 1], latents[c + 3], at + LONG_LANES);
-                }
+        atoms.multiply(padded, products);
+        for (int at = 0; at < lanes; at += LANES) {
+            weigh(FloatVector.fromArray(FLOATS, products, at), FloatVector.fromArray(FLOATS, lengths, at), at);
+        }
+    }
+
+    private float square() {
+        FloatVector sum = FloatVector.zero(FLOATS);
+        // Zeros follow the vector up to a whole one.
+        for (int i = 0; i < vector.length; i += LANES) {
+            FloatVector x = FloatVector.fromArray(FLOATS, padded, i);
+            sum = x.fma(x, sum);
+        }
+        return sum.reduceLanes(VectorOperators.ADD);
+    }
+
+    /** The candidate with the largest gain; −1 when none exceeds {@code least}. */
+    private int best(float least) {
+        // Bits of non-negative floats are ordered as the floats are.
+        IntVector largest = IntVector.zero(INTS);
+        for (int at = 0; at < lanes; at += LANES) {
+            largest = largest.max(bits(at));
+        }
+        int gain = largest.reduceLanes(VectorOperators.MAX);
+        if (!(Float.intBitsToFloat(gain) > least)) {
+            return -1;
+        }
+        for (int first = 0; ; first += Long.SIZE) {
+            long equal = 0;
+            int end = Math.min(lanes, first + Long.SIZE);
+            for (int at = first; at < end; at += LANES) {
+                equal |= bits(at).compare(EQ, gain).toLong() << (at - first);
             }
-        }
-        return square;
-    }
-
-    private void moveToTile(int first, int second, int to) {
-        MemorySegment rows = dictionary.rows();
-        long a = dictionary.at(first);
-        long b = dictionary.at(second);
-        int pairs = dictionary.pairs();
-        for (int p = 0; p < pairs; p++) {
-            long at = (to + (long) p * TILE_LONGS) * Long.BYTES;
-            atoms.set(JAVA_LONG_UNALIGNED, at, rows.get(JAVA_LONG_UNALIGNED, a + (long) p * Long.BYTES));
-            atoms.set(JAVA_LONG_UNALIGNED, at + Long.BYTES, rows.get(JAVA_LONG_UNALIGNED, b + (long) p * Long.BYTES));
-        }
-    }
-
-    private void moveToSingle(int first, int second, int to) {
-        MemorySegment rows = dictionary.rows();
-        long a = dictionary.at(first);
-        long b = dictionary.at(second);
-        int pairs = dictionary.pairs();
-        for (int p = 0; p < pairs; p++) {
-            long at = (to + (long) p * SINGLE_LONGS) * Long.BYTES;
-            atoms.set(JAVA_LONG_UNALIGNED, at, rows.get(JAVA_LONG_UNALIGNED, a + (long) p * Long.BYTES));
-            atoms.set(JAVA_LONG_UNALIGNED, at + Long.BYTES, rows.get(JAVA_LONG_UNALIGNED, b + (long) p * Long.BYTES));
-        }
-    }
-
-    /**
-     * Multiplies all candidates with one vector of pairs: the vector to code when {@code step} is negative, which begins c; else the
-     * atom chosen in that step, which ends in new coordinates, c and n.
-     */
-    private void project(MemorySegment with, long at, int step) {
-        if (step >= 0) {
-            int lane = chosen[step] % LANES;
-            int first = chosen[step] / LANES * budget * LANES + lane;
-            for (int i = 0; i < step; i++) {
-                own[i] = -coordinates[first + i * LANES];
-            }
-        }
-        int pairs = dictionary.pairs();
-        int v = 0;
-        for (; v <= vectors - TILE; v += TILE) {
-            multiplyTile(with, at, pairs, v);
-        }
-        for (; v < vectors; v++) {
-            multiplySingle(with, at, pairs, v);
-        }
-        for (v = 0; v < vectors; v++) {
-            if (step < 0) {
-                begin(v * LANES);
-            } else {
-                update(v, step);
+            if (equal != 0) {
+                return first + Long.numberOfTrailingZeros(equal);
             }
         }
     }
 
-    private void multiplyTile(MemorySegment with, long at, int pairs, int v) {
-        FloatVector s0 = FloatVector.zero(FLOATS);
-        FloatVector s1 = s0;
-        FloatVector s2 = s0;
-        FloatVector s3 = s0;
-        FloatVector s4 = s0;
-        FloatVector s5 = s0;
-        FloatVector s6 = s0;
-        FloatVector s7 = s0;
-        MemorySegment atoms = this.atoms;
-        long first = (long) v * LANES * pairs * Long.BYTES;
-        for (int p = 0; p < pairs; p++) {
-            long from = first + (long) p * TILE_LONGS * Long.BYTES;
-            FloatVector x = pair(with, at + 2L * p * Float.BYTES);
-            s0 = load(atoms, from).fma(x, s0);
-            s1 = load(atoms, from + VECTOR_BYTES).fma(x, s1);
-            s2 = load(atoms, from + 2 * VECTOR_BYTES).fma(x, s2);
-            s3 = load(atoms, from + 3 * VECTOR_BYTES).fma(x, s3);
-            s4 = load(atoms, from + 4 * VECTOR_BYTES).fma(x, s4);
-            s5 = load(atoms, from + 5 * VECTOR_BYTES).fma(x, s5);
-            s6 = load(atoms, from + 6 * VECTOR_BYTES).fma(x, s6);
-            s7 = load(atoms, from + 7 * VECTOR_BYTES).fma(x, s7);
-        }
-        int to = v * LANES;
-        fold(s0, s1).intoArray(gains, to);
-        fold(s2, s3).intoArray(gains, to + LANES);
-        fold(s4, s5).intoArray(gains, to + 2 * LANES);
-        fold(s6, s7).intoArray(gains, to + 3 * LANES);
+    private IntVector bits(int at) {
+        return FloatVector.fromArray(FLOATS, gains, at).reinterpretAsInts();
     }
 
-    private void multiplySingle(MemorySegment with, long at, int pairs, int v) {
-        FloatVector s0 = FloatVector.zero(FLOATS);
-        FloatVector s1 = s0;
-        FloatVector t0 = s0;
-        FloatVector t1 = s0;
-        MemorySegment atoms = this.atoms;
-        long first = (long) v * LANES * pairs * Long.BYTES;
-        int p = 0;
-        for (; p < pairs - 1; p += 2) {
-            long from = first + (long) p * SINGLE_LONGS * Long.BYTES;
-            FloatVector x = pair(with, at + 2L * p * Float.BYTES);
-            FloatVector y = pair(with, at + 2L * (p + 1) * Float.BYTES);
-            s0 = load(atoms, from).fma(x, s0);
-            s1 = load(atoms, from + VECTOR_BYTES).fma(x, s1);
-            t0 = load(atoms, from + 2 * VECTOR_BYTES).fma(y, t0);
-            t1 = load(atoms, from + 3 * VECTOR_BYTES).fma(y, t1);
-        }
-        if (p < pairs) {
-            long from = first + (long) p * SINGLE_LONGS * Long.BYTES;
-            FloatVector x = pair(with, at + 2L * p * Float.BYTES);
-            s0 = load(atoms, from).fma(x, s0);
-            s1 = load(atoms, from + VECTOR_BYTES).fma(x, s1);
-        }
-        fold(s0.add(t0), s1.add(t1)).intoArray(gains, v * LANES);
-    }
-
-    /** Two neighbouring floats in all pairs of lanes. A broadcast long would do it in one step, but its reinterpretation is boxed. */
-    private static FloatVector pair(MemorySegment floats, long at) {
-        return FloatVector.broadcast(FLOATS, floats.get(JAVA_FLOAT_UNALIGNED, at))
-                .blend(floats.get(JAVA_FLOAT_UNALIGNED, at + Float.BYTES), ODD);
-    }
-
-    private static FloatVector load(MemorySegment pairs, long at) {
-        return FloatVector.fromMemorySegment(FLOATS, pairs, at, ORDER);
-    }
-
-    /** Half sums of the even candidates and of the odd ones to the sums of all in their order. */
-    private static FloatVector fold(FloatVector even, FloatVector odd) {
-        return even.add(even.rearrange(SWAP)).blend(odd.add(odd.rearrange(SWAP)), ODD);
-    }
-
-    /** Products with the vector itself, left in {@link #gains}, are the first c; n is there. */
-    private void begin(int at) {
-        FloatVector product = FloatVector.fromArray(FLOATS, gains, at);
-        product.intoArray(products, at);
-        weigh(product, FloatVector.fromArray(FLOATS, lengths, at), at);
-    }
-
-    /** Products with the chosen atom, left in {@link #gains}, less what earlier coordinates explain, are the new coordinates. */
-    private void update(int v, int step) {
-        int at = v * LANES;
-        int first = v * budget * LANES;
-        FloatVector product = FloatVector.fromArray(FLOATS, gains, at);
+    /** Makes a candidate the {@code step}-th chosen atom. */
+    private void take(int candidate, int step) {
+        float length = (float) Math.sqrt(lengths[candidate]);
+        chosen[step] = candidate;
+        diagonal[step] = length;
+        along[step] = products[candidate] / length;
+        int from = candidate / LANES * budget * LANES + candidate % LANES;
         for (int i = 0; i < step; i++) {
-            product = FloatVector.fromArray(FLOATS, coordinates, first + i * LANES)
-                    .fma(FloatVector.broadcast(FLOATS, own[i]), product);
+            triangle[step * stride + i] = -coordinates[from + i * LANES];
         }
-        FloatVector coordinate = product.mul(1 / diagonal[step]);
-        coordinate.intoArray(coordinates, first + step * LANES);
-        FloatVector length = coordinate.neg().fma(coordinate, FloatVector.fromArray(FLOATS, lengths, at));
-        length.intoArray(lengths, at);
-        FloatVector rest = coordinate.fma(
-                FloatVector.broadcast(FLOATS, -along[step]), FloatVector.fromArray(FLOATS, products, at));
-        rest.intoArray(products, at);
-        weigh(rest, length, at);
+    }
+
+    /** Coordinates of all candidates in the atom just chosen; c and n with it. */
+    private void update(int candidate, int step) {
+        atoms.multiply(candidate, fresh);
+        float inverse = 1 / diagonal[step];
+        float less = -along[step];
+        for (int at = 0; at < lanes; at += LANES) {
+            int first = at * budget;
+            FloatVector product = FloatVector.fromArray(FLOATS, fresh, at);
+            for (int i = 0; i < step; i++) {
+                product = FloatVector.fromArray(FLOATS, coordinates, first + i * LANES)
+                        .fma(FloatVector.broadcast(FLOATS, triangle[step * stride + i]), product);
+            }
+            FloatVector coordinate = product.mul(inverse);
+            coordinate.intoArray(coordinates, first + step * LANES);
+            FloatVector length = coordinate.neg().fma(coordinate, FloatVector.fromArray(FLOATS, lengths, at));
+            length.intoArray(lengths, at);
+            FloatVector rest =
+                    coordinate.fma(FloatVector.broadcast(FLOATS, less), FloatVector.fromArray(FLOATS, products, at));
+            rest.intoArray(products, at);
+            weigh(rest, length, at);
+        }
+        lengths[candidate] = 0; // an atom is chosen once
+        gains[candidate] = 0;
     }
 
     private void weigh(FloatVector product, FloatVector length, int at) {
@@ -380,49 +259,25 @@ final class Pursuit {
                 .intoArray(gains, at);
     }
 
-    /** The candidate with the largest gain, the first of equals; −1 when none exceeds {@code least}. */
-    private int best(float least) {
-        // Bits of non-negative floats are ordered as the floats are.
-        IntVector largest = IntVector.zero(INTS);
-        for (int v = 0; v < vectors; v++) {
-            largest = largest.max(bits(v));
-        }
-        int gain = largest.reduceLanes(VectorOperators.MAX);
-        if (!(Float.intBitsToFloat(gain) > least)) {
-            return -1;
-        }
-        for (int v = 0; v < vectors; v++) {
-            int lane = bits(v).compare(EQ, gain).firstTrue();
-            if (lane < LANES) {
-                return v * LANES + lane;
-            }
-        }
-        throw new IllegalStateException("the largest of the gains is not among them");
-    }
-
-    private IntVector bits(int v) {
-        return FloatVector.fromArray(FLOATS, gains, v * LANES).reinterpretAsInts();
-    }
-
     /** Coefficients of the chosen atoms from their coordinates, by back substitution. */
     private void solve(int found) {
+        System.arraycopy(along, 0, rest, 0, found);
         for (int i = found - 1; i >= 0; i--) {
-            coefficients[i] = substitute(i, found);
+            coefficients[i] = rest[i] / diagonal[i];
+            explain(i, coefficients[i]);
         }
         if (form.scaled() && found > 0) {
             round(found);
         }
     }
 
-    /** The coefficient of the i-th chosen atom that fits best, given those of the atoms chosen later. */
-    private float substitute(int i, int found) {
-        float sum = along[i];
-        for (int j = i + 1; j < found; j++) {
-            int c = chosen[j];
-            float coordinate = coordinates[(c / LANES * budget + i) * LANES + c % LANES];
-            sum = Math.fma(-coordinate, coefficients[j], sum);
+    /** Takes off what the i-th chosen atom explains along those chosen before it. */
+    private void explain(int i, float coefficient) {
+        for (int at = 0; at < i; at += LANES) {
+            FloatVector.fromArray(FLOATS, triangle, i * stride + at)
+                    .fma(FloatVector.broadcast(FLOATS, coefficient), FloatVector.fromArray(FLOATS, rest, at))
+                    .intoArray(rest, at);
         }
-        return sum / diagonal[i];
     }
 
     /**
@@ -435,9 +290,11 @@ final class Pursuit {
         int zero = form.zero(scale);
         int most = form.most(scale);
         int largest = form.largest(coefficients, found, scale);
+        System.arraycopy(along, 0, rest, 0, found);
         for (int i = found - 1; i >= 0; i--) {
-            float exact = i == largest ? coefficients[i] : substitute(i, found);
+            float exact = i == largest ? coefficients[i] : rest[i] / diagonal[i];
             coefficients[i] = Coefficients.value(Coefficients.level(exact, step, zero, most), step, zero);
+            explain(i, coefficients[i]);
         }
     }
 }

@@ -4,26 +4,26 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.sae.Dictionary;
 import io.sparrowkv.sae.Metric;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A dictionary's atoms as {@link Pursuit} reads them: rows of an even number of floats, an odd width filled up with a zero, and one
- * row of zeros after the last atom, for lanes without a candidate. Atoms of a dictionary with a metric are turned by its root, so that
+ * A dictionary's atoms as {@link Pursuit} reads them: rows of a multiple of four floats, filled up with zeros, and one row of zeros after
+ * the last atom, for lanes without a candidate. Atoms of a dictionary with a metric are turned by its root, so that
  * the plain squared error of turned vectors is the metric's.
  */
 final class PursuitAtoms {
+    private static final int MULTIPLE = 4;
+
     private final Dictionary dictionary;
-    private final int pairs;
-    private final MemorySegment rows;
+    private final int width;
+    private final float[] rows;
     private final float[] squares;
     private final float[] centre;
 
-    /** @param arena holds the copy of the atoms */
-    PursuitAtoms(Dictionary dictionary, Arena arena) {
+    PursuitAtoms(Dictionary dictionary) {
         this.dictionary = dictionary;
-        this.pairs = (dictionary.dHead() + 1) / 2;
-        this.rows = arena.allocate((dictionary.latents() + 1) * rowBytes(), 64);
+        this.width = Math.ceilDiv(dictionary.dHead(), MULTIPLE) * MULTIPLE;
+        this.rows = new float[Math.multiplyExact(dictionary.latents() + 1, width)];
         this.squares = new float[dictionary.latents() + 1];
         this.centre = new float[dictionary.dHead()];
         reload();
@@ -38,7 +38,7 @@ final class PursuitAtoms {
         for (int latent = 0; latent < dictionary.latents(); latent++) {
             MemorySegment.copy(dictionary.decoderWeights(), JAVA_FLOAT, latent * bytes, atom, 0, dHead);
             float[] row = turn(atom, turned);
-            MemorySegment.copy(row, 0, rows, JAVA_FLOAT, at(latent), dHead);
+            System.arraycopy(row, 0, rows, at(latent), dHead);
             float square = 0;
             for (float x : row) {
                 square = Math.fma(x, x, square);
@@ -66,19 +66,19 @@ final class PursuitAtoms {
         return dictionary;
     }
 
-    /** Pairs of floats of an atom. */
-    int pairs() {
-        return pairs;
+    /** Floats of a row, a multiple of four. */
+    int width() {
+        return width;
     }
 
-    /** All atoms, turned, fp32 {@code [latents + 1, 2 * pairs]}. */
-    MemorySegment rows() {
+    /** All atoms, turned, {@code [latents + 1, width]}. */
+    float[] rows() {
         return rows;
     }
 
-    /** Offset in bytes of an atom; of {@code latents} that of the row of zeros. */
-    long at(int latent) {
-        return latent * rowBytes();
+    /** Where an atom begins; of {@code latents} where the row of zeros does. */
+    int at(int latent) {
+        return latent * width;
     }
 
     /** Squared lengths of the turned atoms, {@code [latents + 1]}. */
@@ -89,9 +89,5 @@ final class PursuitAtoms {
     /** b_dec, {@code [dHead]}. */
     float[] centre() {
         return centre;
-    }
-
-    private long rowBytes() {
-        return 2L * pairs * Float.BYTES;
     }
 }

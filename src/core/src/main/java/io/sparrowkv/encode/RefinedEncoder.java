@@ -1,10 +1,10 @@
 package io.sparrowkv.encode;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import io.sparrowkv.concurrent.Workers;
 import io.sparrowkv.sae.Dictionary;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Takes an encoder's best latents as candidates and refines them to codes, rows in parallel. */
@@ -17,7 +17,6 @@ public final class RefinedEncoder implements TopKEncoder {
     private final Coefficients coefficients;
     private final Workers workers;
     private final Pursuit[] pursuits;
-    private final Arena arena = Arena.ofShared();
     private final PursuitAtoms atoms;
     private final Workers.Task refineRows = this::refineRows;
     private CodeBatch candidates;
@@ -35,7 +34,7 @@ public final class RefinedEncoder implements TopKEncoder {
         this.coefficients = coefficients;
         this.workers = workers;
         this.pursuits = pursuits;
-        this.atoms = new PursuitAtoms(base.dictionary(), arena);
+        this.atoms = new PursuitAtoms(base.dictionary());
         this.candidates = CodeBatch.allocate(0, 1);
     }
 
@@ -54,7 +53,7 @@ public final class RefinedEncoder implements TopKEncoder {
                 candidates.close();
                 candidates = CodeBatch.allocate(rows, candidateCount);
             }
-            base.encode(vectors, rows, candidateCount, candidates);
+            base.encodeUnordered(vectors, rows, candidateCount, candidates);
         }
         this.vectors = vectors;
         this.codes = codes;
@@ -68,7 +67,8 @@ public final class RefinedEncoder implements TopKEncoder {
     }
 
     /**
-     * What the last codes were chosen among: the encoder's own codes of as many pairs as there were candidates.
+     * What the last codes were chosen among: the encoder's own codes of as many pairs as there were candidates, in
+     * any order.
      *
      * @throws IllegalStateException when the choice is among all latents, whether the encoder would or not
      */
@@ -88,7 +88,6 @@ public final class RefinedEncoder implements TopKEncoder {
     @Override
     public void close() {
         candidates.close();
-        arena.close();
         base.close();
     }
 
@@ -108,22 +107,24 @@ public final class RefinedEncoder implements TopKEncoder {
     }
 
     private void centre(int row, float[] centred) {
-        int dHead = dictionary().dHead();
+        MemorySegment.copy(vectors, JAVA_FLOAT, (long) row * centred.length * Float.BYTES, centred, 0, centred.length);
+        NonFiniteVectorException.requireFinite(dictionary().site(), row, centred, 0, centred.length);
         float[] centre = atoms.centre();
-        for (int i = 0; i < dHead; i++) {
-            float x = vectors.getAtIndex(JAVA_FLOAT, (long) row * dHead + i);
-            if (!Float.isFinite(x)) {
-                throw new NonFiniteVectorException(dictionary().site(), row);
-            }
-            centred[i] = x - centre[i];
+        for (int i = 0; i < centred.length; i++) {
+            centred[i] -= centre[i];
         }
     }
 
     private int candidates(int row, int[] to) {
-        int count = choosesAmongAll() ? candidateCount : candidates.count(row);
-        for (int i = 0; i < count; i++) {
-            to[i] = choosesAmongAll() ? i : candidates.index(row, i);
+        if (choosesAmongAll()) {
+            for (int i = 0; i < candidateCount; i++) {
+                to[i] = i;
+            }
+            return candidateCount;
         }
+        int count = candidates.count(row);
+        long from = (long) row * candidateCount * Integer.BYTES;
+        MemorySegment.copy(candidates.indices(), JAVA_INT, from, to, 0, count);
         return count;
     }
 }

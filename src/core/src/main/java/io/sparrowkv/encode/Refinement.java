@@ -11,7 +11,7 @@ import java.util.regex.Pattern;
  * <p>A Top-K code takes each coefficient for itself, as its detector saw it. {@link #refit} keeps the chosen atoms and fits all
  * coefficients at once, by least squares. {@link #pursuit} also chooses anew, among the encoder's C best latents: atom by atom the
  * one that, with all coefficients fitted again, leaves the least squared error (orthogonal least squares: Chen, Billings and Luo,
- * 1989; with a trained encoder to narrow the choice). A refit is a pursuit among no more candidates than pairs.
+ * 1989; with a trained encoder to narrow the choice); of atoms that leave the same, any one. A refit is a pursuit among no more candidates than pairs.
  *
  * <p>A refined code lists its pairs in the order of choice, and its coefficients may be negative. Its first k pairs have the atoms
  * that the pursuit chooses at budget k, but coefficients fitted for the whole code, so a prefix can be read but is not the code at

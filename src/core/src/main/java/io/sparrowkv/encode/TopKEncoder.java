@@ -29,6 +29,16 @@ public interface TopKEncoder extends AutoCloseable {
     void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes);
 
     /**
+     * Encodes a batch to codes of the same pairs in any order, for those who choose among them and need not wait for them to
+     * be sorted. Shorter codes are padded as always.
+     *
+     * @see #encode
+     */
+    default void encodeUnordered(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
+        encode(vectors, rows, budget, codes);
+    }
+
+    /**
      * Checks what {@link #encode} is called with.
      *
      * @throws IllegalArgumentException when the budget is not in {@code [1, latents]} or the rows do not lie in the buffer

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static jdk.incubator.vector.VectorOperators.GE;
 import static jdk.incubator.vector.VectorOperators.GT;
 
+import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.LongVector;
@@ -39,6 +40,11 @@ final class TopKSelection {
 
     private int[] groups = {};
 
+    /** What {@link #writeUnordered} keeps, and one that it does not. */
+    private final int[] latents = new int[RANK_LIMIT + 1];
+
+    private final float[] values = new float[RANK_LIMIT + 1];
+
     /** Makes room for rows of {@code latents} values in {@code groups} groups. */
     void fit(int latents, int groups) {
         if (candidates.length < latents + LONGS.length()) {
@@ -66,6 +72,7 @@ final class TopKSelection {
      * @param z pre-activations; those of panel p are {@code vectors} vectors from {@code zAt + p * zStride}
      * @param maxima what {@link #group} made of each panel, from {@code maximaAt} on
      * @param row where in {@code codes} the code goes
+     * @param ordered whether the largest comes first
      */
     void select(
             float[] z,
@@ -76,9 +83,11 @@ final class TopKSelection {
             int maximaAt,
             int panels,
             CodeBatch codes,
-            int row) {
+            int row,
+            boolean ordered) {
         int budget = codes.budget();
-        float threshold = Float.intBitsToFloat(threshold(maxima, maximaAt, panels, budget));
+        int least = threshold(maxima, maximaAt, panels, budget);
+        float threshold = Float.intBitsToFloat(least);
         int found = 0;
         for (int panel = 0; panel < panels; panel++) {
             long open = FloatVector.fromArray(FLOATS, maxima, maximaAt + panel * LANES)
@@ -96,7 +105,9 @@ final class TopKSelection {
             }
         }
         if (found <= RANK_LIMIT) {
-            writeByRank(found, budget, codes, row);
+            if (ordered || !writeUnordered(found, least, budget, codes, row)) {
+                writeByRank(found, budget, codes, row);
+            }
         } else {
             writeByHeap(found, budget, codes, row);
         }
@@ -157,6 +168,65 @@ final class TopKSelection {
 
     private static long key(float value, int latent) {
         return (long) Float.floatToRawIntBits(value) << Integer.SIZE | (~latent & 0xFFFF_FFFFL);
+    }
+
+    /**
+     * Writes the best as they come. A value that parts them from the others is found by halving, in far fewer steps than there are
+     * candidates, since it may lie anywhere between two neighbours.
+     *
+     * @param least bits of a value that all of them reach
+     * @return false, with nothing written, where equal values lie on both sides
+     */
+    private boolean writeUnordered(int found, int least, int budget, CodeBatch codes, int row) {
+        long cut = found <= budget ? 0 : cut(found, least, budget);
+        if (cut < 0) {
+            return false;
+        }
+        int kept = 0;
+        for (int i = 0; i < found; i++) {
+            long key = candidates[i];
+            latents[kept] = ~(int) key;
+            values[kept] = Float.intBitsToFloat((int) (key >>> Integer.SIZE));
+            kept += key >= cut ? 1 : 0;
+        }
+        long at = (long) row * budget;
+        MemorySegment.copy(latents, 0, codes.indices(), JAVA_INT, at * Integer.BYTES, kept);
+        MemorySegment.copy(values, 0, codes.coefficients(), JAVA_FLOAT, at * Float.BYTES, kept);
+        pad(kept, budget, codes, row);
+        return true;
+    }
+
+    /** A key that exactly {@code budget} candidates reach, or −1 where none without an index does. */
+    private long cut(int found, int least, int budget) {
+        for (int i = 0; i < LONGS.length(); i++) {
+            candidates[found + i] = 0; // below every key: values are positive
+        }
+        LongVector largest = LongVector.zero(LONGS);
+        for (int from = 0; from < found; from += LONGS.length()) {
+            largest = largest.max(LongVector.fromArray(LONGS, candidates, from));
+        }
+        // Always: more than budget candidates reach low, fewer reach high.
+        int low = least;
+        int high = (int) (largest.reduceLanes(VectorOperators.MAX) >>> Integer.SIZE) + 1;
+        while (high - low > 1) {
+            int middle = (low + high) >>> 1;
+            long key = (long) middle << Integer.SIZE;
+            int reached = 0;
+            for (int from = 0; from < found; from += LONGS.length()) {
+                reached += LongVector.fromArray(LONGS, candidates, from)
+                        .compare(GE, key)
+                        .trueCount();
+            }
+            if (reached == budget) {
+                return key;
+            }
+            if (reached < budget) {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        return -1;
     }
 
     /** Puts each candidate where the number of larger ones says: no branch depends on the data. */

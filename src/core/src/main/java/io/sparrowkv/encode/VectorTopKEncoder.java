@@ -38,6 +38,7 @@ final class VectorTopKEncoder implements TopKEncoder {
     private CodeBatch codes;
     private int rows;
     private int blocks;
+    private boolean ordered;
 
     VectorTopKEncoder(Dictionary dictionary, Workers workers, EncodeScratch[] scratch, ProductTile tile) {
         this.dictionary = dictionary;
@@ -57,6 +58,15 @@ final class VectorTopKEncoder implements TopKEncoder {
 
     @Override
     public void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
+        encode(vectors, rows, budget, codes, true);
+    }
+
+    @Override
+    public void encodeUnordered(MemorySegment vectors, int rows, int budget, CodeBatch codes) {
+        encode(vectors, rows, budget, codes, false);
+    }
+
+    private void encode(MemorySegment vectors, int rows, int budget, CodeBatch codes, boolean ordered) {
         TopKEncoder.requireFit(dictionary, vectors, rows, budget);
         codes.shape(rows, budget);
         int tiles = Math.ceilDiv(rows, tile.rows());
@@ -64,6 +74,7 @@ final class VectorTopKEncoder implements TopKEncoder {
         this.vectors = vectors;
         this.codes = codes;
         this.rows = rows;
+        this.ordered = ordered;
         this.blocks = Math.min(tiles, Math.ceilDiv(fewest, workers.threads()) * workers.threads());
         firstBadRow.set(NO_ROW);
         try {
@@ -171,7 +182,8 @@ final class VectorTopKEncoder implements TopKEncoder {
                     row * panels * LANES,
                     panels,
                     codes,
-                    firstRow + row);
+                    firstRow + row,
+                    ordered);
         }
     }
 }

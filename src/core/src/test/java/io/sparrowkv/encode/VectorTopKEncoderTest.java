@@ -12,9 +12,12 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class VectorTopKEncoderTest {
     private static final int ROWS = 128;
@@ -42,6 +45,42 @@ class VectorTopKEncoderTest {
             assertThat(codes.coefficients().mismatch(expected.coefficients())).isEqualTo(-1);
             assertThat(codes.counts().mismatch(expected.counts())).isEqualTo(-1);
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 16, 63, 64, 200, 700})
+    void codesWithoutAnOrderHoldTheSamePairs(int budget) {
+        try (Arena arena = Arena.ofShared();
+                Dictionary dictionary = dictionary(700);
+                EncoderBackend backend = new VectorBackend(2, ProductTile.preferred());
+                TopKEncoder encoder = backend.open(dictionary);
+                CodeBatch codes = CodeBatch.allocate(ROWS, budget);
+                CodeBatch expected = CodeBatch.allocate(ROWS, budget)) {
+            // Every value twice: a budget that parts two equal ones has the lower index.
+            long half = 350L * dictionary.dHead() * Float.BYTES;
+            MemorySegment.copy(dictionary.encoderWeights(), 0, dictionary.encoderWeights(), half, half);
+            MemorySegment.copy(dictionary.encoderBias(), 0, dictionary.encoderBias(), 350 * 4L, 350 * 4L);
+            encoder.reload();
+            MemorySegment vectors = RandomDictionaries.vectors(arena, ROWS, dictionary.dHead(), 2);
+            encoder.encode(vectors, ROWS, budget, expected);
+            encoder.encodeUnordered(vectors, ROWS, budget, codes);
+            for (int row = 0; row < ROWS; row++) {
+                assertThat(pairs(codes, row)).isEqualTo(pairs(expected, row));
+                for (int pair = codes.count(row); pair < budget; pair++) {
+                    assertThat(codes.index(row, pair)).isZero();
+                    assertThat(codes.coefficient(row, pair)).isZero();
+                }
+            }
+        }
+    }
+
+    private static SortedMap<Integer, Float> pairs(CodeBatch codes, int row) {
+        SortedMap<Integer, Float> pairs = new TreeMap<>();
+        for (int pair = 0; pair < codes.count(row); pair++) {
+            assertThat(pairs.put(codes.index(row, pair), codes.coefficient(row, pair)))
+                    .isNull();
+        }
+        return pairs;
     }
 
     @Test
