@@ -56,7 +56,12 @@ final class TornadoBackend implements EncoderBackend {
 
     @Override
     public String description() {
-        return device.description() + ", " + family.label();
+        return device.description() + ", " + kernels();
+    }
+
+    /** Which kernels it runs, for messages: a device may be tried with several. */
+    String kernels() {
+        return family.label();
     }
 
     @Override

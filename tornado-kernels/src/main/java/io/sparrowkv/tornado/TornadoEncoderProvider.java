@@ -151,8 +151,8 @@ public final class TornadoEncoderProvider implements EncoderProvider {
         }
         backend.close();
         throw new EncoderUnavailableException(
-                "%s does not pass its self-test (%s); update its driver or choose another encoder"
-                        .formatted(backend.name(), wrong));
+                "%s with %s does not pass its self-test (%s); update its driver or choose another encoder"
+                        .formatted(backend.name(), backend.kernels(), wrong));
     }
 
     /** The devices, or why there are none. */

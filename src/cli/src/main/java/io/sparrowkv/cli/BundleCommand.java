@@ -28,7 +28,7 @@ final class BundleCommand implements Runnable {
     @Option(
             names = "--encode-only",
             description =
-                    "Leave the model runtime and the persistent store out: info, devices and bench encode remain.")
+                    "Leave the model runtime and the persistent store out: info, devices, bench encode and bench soak remain.")
     private boolean encodeOnly;
 
     @Mixin
