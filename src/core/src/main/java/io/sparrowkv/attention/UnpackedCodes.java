@@ -101,9 +101,16 @@ final class UnpackedCodes {
         PairFormat pairs = layout.pairs();
         long row = layout.rowOffset(body, head, 0);
         int to = 0;
+        int found = layout.budget();
+        int scaleOffset = layout.scaleOffset(found);
+        int rowBytes = layout.rowBytes(found);
         for (int t = 0; t < count; t++) {
-            int found = layout.pairs(body, head, t);
-            short scale = body.get(JAVA_SHORT_UNALIGNED, row + layout.scaleOffset(found));
+            if (pairs.counted()) {
+                found = layout.pairs(body, head, t);
+                scaleOffset = layout.scaleOffset(found);
+                rowBytes = layout.rowBytes(found);
+            }
+            short scale = body.get(JAVA_SHORT_UNALIGNED, row + scaleOffset);
             float step = pairs.coefficients().step(scale);
             int zero = pairs.coefficients().zero(scale);
             if (pairs.bits() == Short.SIZE) {
@@ -113,7 +120,7 @@ final class UnpackedCodes {
             }
             starts[t] = to;
             to += found;
-            row += layout.rowBytes(found);
+            row += rowBytes;
         }
         starts[count] = to;
     }
