@@ -26,6 +26,9 @@ import jdk.incubator.vector.VectorSpecies;
  */
 public final class RotatedCodec implements VectorCodec {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
+    /** The numbers of a byte of 2-bit levels. */
+    private static final VectorSpecies<Float> QUAD = FloatVector.SPECIES_128;
+
     private static final long SEED = 0x5EED_0F51_6E5L;
 
     /** Positive levels for the unit Gaussian by bits, from the lowest (Max, 1960, table I); negative ones mirror them. */
@@ -44,6 +47,8 @@ public final class RotatedCodec implements VectorCodec {
     private final float[] levels;
     /** Between neighbouring levels: half way, which is where Lloyd–Max decides. */
     private final float[] thresholds;
+    /** Of 2-bit levels, what each byte of four stands for: {@code [256, 4]}. */
+    private final float[] quads;
 
     /**
      * @param bits of a number, 1 to 4
@@ -74,6 +79,10 @@ public final class RotatedCodec implements VectorCodec {
         thresholds = new float[levels.length - 1];
         for (int i = 0; i < thresholds.length; i++) {
             thresholds[i] = (levels[i] + levels[i + 1]) / 2;
+        }
+        quads = new float[bits == 2 ? 4 << Byte.SIZE : 0];
+        for (int i = 0; i < quads.length; i++) {
+            quads[i] = levels[i / 4 >> i % 4 * bits & levels.length - 1];
         }
     }
 
@@ -137,6 +146,8 @@ public final class RotatedCodec implements VectorCodec {
         float scale = Float.float16ToFloat(bytes.get(JAVA_SHORT_UNALIGNED, offset));
         if (bits == 1 && dHead % Long.SIZE == 0) {
             readSigns(bytes, offset + Short.BYTES, scale, vector);
+        } else if (bits == 2) {
+            readQuads(bytes, offset + Short.BYTES, scale, vector);
         } else {
             readLevels(bytes, offset, scale, vector);
         }
@@ -155,6 +166,14 @@ public final class RotatedCodec implements VectorCodec {
             for (int d = 0; d < Long.SIZE; d += FLOATS.length()) {
                 low.blend(high, VectorMask.fromLong(FLOATS, word >>> d)).intoArray(vector, first + d);
             }
+        }
+    }
+
+    /** Levels of two bits, a byte of them at a time. */
+    private void readQuads(MemorySegment bytes, long offset, float scale, float[] vector) {
+        for (int first = 0; first < dHead; first += 4) {
+            int packed = Byte.toUnsignedInt(bytes.get(JAVA_BYTE, offset + first / 4));
+            FloatVector.fromArray(QUAD, quads, 4 * packed).mul(scale).intoArray(vector, first);
         }
     }
 
