@@ -44,6 +44,11 @@ public final class CacheArguments {
                 .orElse(codec.orElse(new CacheCodec.Sparse()));
     }
 
+    /** The option that says how tokens are kept, with its value. */
+    String codecOption(CacheCodec codec) {
+        return (profile.given() ? "--profile of " : "--codec ") + codec.label();
+    }
+
     /** The dictionaries and the encoder that the sparse codec uses. */
     DictionaryArguments dictionaries() {
         return dictionaries;

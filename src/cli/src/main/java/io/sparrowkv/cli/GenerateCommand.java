@@ -97,8 +97,8 @@ final class GenerateCommand implements Runnable {
         CacheCodec codec = cache.codec();
         boolean sparse = codec instanceof CacheCodec.Sparse;
         if (store.given() && !sparse) {
-            throw new InvalidInputException(
-                    "--store keeps codes, and %s makes none; leave one of them out".formatted(codec.label()));
+            throw new InvalidInputException("--store keeps codes, and %s makes none; leave one of them out"
+                    .formatted(cache.codecOption(codec)));
         }
         Sampling sampling = new Sampling(temperature, topK, topP, seed);
         Path folder = model.folder();

@@ -103,7 +103,7 @@ class EvaluationCommandsTest {
                 "--tokens",
                 "1024",
                 "--passkeys",
-                "4",
+                "2",
                 "--codecs",
                 "f16,q4_0,rotated-1,sparse:8/16,sparse:8/16+pursuit:64,sparse:16/16+pursuit:64+4bit,kvtc:60,profile:"
                         + RECOMMENDED + ",rotated-1+3:rotated-4+4:rotated-4,kvtc:30,sparse:24/24+pursuit:64:0.25+4bit",
@@ -135,7 +135,7 @@ class EvaluationCommandsTest {
         assertThat(kl(result, 10)).isLessThan(kl(result, 4));
         assertThat(result.at("/rows/0/passkeys/exact").asInt())
                 .isEqualTo(result.at("/dense/exact").asInt());
-        assertThat(result.at("/dense/cases").asInt()).isEqualTo(4);
+        assertThat(result.at("/dense/cases").asInt()).isEqualTo(2);
         assertThat(page)
                 .content()
                 .contains("rotated-1", "data:image/png;base64,", "bytes by part", "layer 5")

@@ -317,7 +317,7 @@ class SparseCacheTest {
     void readsPackedCodesAsTheyAre(
             String bits, String refinement, int window, RopeStage rope, int latents, int dHead, int chunk) {
         CacheOptions options = options(window, 4)
-                .withBudgets(Budgets.of(7, 19), Budgets.of(9, 19))
+                .withBudgets(Budgets.of(7, 11), Budgets.of(9, 11))
                 .withRefinement(Refinement.parse(refinement))
                 .withCoefficients(Coefficients.parse(bits));
         Scene.of(AttentionShape.of(1, 4, 2, dHead), options, 220)

@@ -59,7 +59,7 @@ class RefinementTest {
     @ParameterizedTest(name = "d {0}, M {1}, K {2}, C {3}")
     @CsvSource({"16,64,4,16", "33,300,5,63", "80,500,16,65", "7,90,3,24"})
     void everyChoiceLeavesTheLeastErrorInTheDictionarysMetric(int dHead, int latents, int budget, int candidates) {
-        int rows = 19;
+        int rows = 7;
         try (Arena arena = Arena.ofShared();
                 Dictionary plain = RandomDictionaries.dictionary(SITE, RopeStage.PRE, dHead, latents, 3);
                 Dictionary weighed = WeighedDictionaries.of(plain, 8);
