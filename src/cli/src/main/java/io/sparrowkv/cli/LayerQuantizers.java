@@ -5,7 +5,6 @@ import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.sae.Site;
-import io.sparrowkv.sae.VectorKind;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -68,12 +67,9 @@ record LayerQuantizers(String name, Map<Integer, String> byLayer) implements Sit
             }
         }
         Map<Site, VectorCodec> codecs = new LinkedHashMap<>();
-        for (int layer = 0; layer < layers; layer++) {
-            VectorCodec codec = VectorCodecs.of(
-                    byLayer.getOrDefault(layer, name), lm.config().dHead());
-            for (VectorKind kind : VectorKind.values()) {
-                codecs.put(Site.of(layer, kind), codec);
-            }
+        for (Site site : Site.ofLayers(layers)) {
+            String codec = byLayer.getOrDefault(site.layer(), name);
+            codecs.put(site, VectorCodecs.of(codec, lm.config().dHead()));
         }
         return codecs;
     }

@@ -68,11 +68,7 @@ final class QuantizerChoices implements SiteChoices {
     public CacheUnderTest alone(Site site, String label) {
         Map<Site, VectorCodec> bySite = new HashMap<>();
         VectorCodec half = VectorCodecs.of("f16", lm.config().dHead());
-        for (int layer = 0; layer < lm.config().layers(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                bySite.put(Site.of(layer, kind), half);
-            }
-        }
+        Site.ofLayers(lm.config().layers()).forEach(other -> bySite.put(other, half));
         bySite.put(site, codecs.get(label));
         return underTest(bySite);
     }

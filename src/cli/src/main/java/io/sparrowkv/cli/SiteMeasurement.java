@@ -10,7 +10,6 @@ import io.sparrowkv.llm.capture.ModelVectorSource;
 import io.sparrowkv.llm.model.CausalLm;
 import io.sparrowkv.report.Progress;
 import io.sparrowkv.sae.Site;
-import io.sparrowkv.sae.VectorKind;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -37,8 +36,8 @@ record SiteMeasurement(CausalLm lm, int[] ids, int context, CacheOptions options
         Map<String, String> identity = identity(choices);
         SensitivityFile measured = SensitivityFile.read(file);
         List<SiteSensitivity> sites = new ArrayList<>(measured.sites(identity));
-        int kinds = VectorKind.values().length;
-        int count = lm.config().layers() * kinds;
+        List<Site> all = Site.ofLayers(lm.config().layers());
+        int count = all.size();
         if (!sites.isEmpty()) {
             output.err()
                     .printf(
@@ -49,7 +48,7 @@ record SiteMeasurement(CausalLm lm, int[] ids, int context, CacheOptions options
                 Progress.start("calibrate, " + choices.name(), (long) count * ids.length, "tokens", output.err())) {
             progress.resumeAt((long) sites.size() * ids.length);
             for (int i = sites.size(); i < count; i++) {
-                Site site = Site.of(i / kinds, VectorKind.values()[i % kinds]);
+                Site site = all.get(i);
                 long before = (long) i * ids.length;
                 sites.add(sensitivity(choices, site, done -> progress.at(before + done, site.label())));
                 measured = measured.with(identity, sites);

@@ -96,23 +96,14 @@ class CalibrateCommandTest {
     @Test
     void aQuantizerIsFoundForEachSiteAndServesWhereverItIsNamed() {
         Path profile = folder.resolve("quantizers.json");
-        Run run = Run.sparrow(
-                "calibrate",
-                "--text",
-                text.toString(),
-                "--tokens",
-                "500",
-                "--context",
-                "500",
-                "--quantizers",
-                "rotated-2,rotated-1",
-                "--dictionaries",
-                folder.resolve("none").toString(), // quantizers need none
-                "--bytes",
+        Run run = calibrateChoices(
+                profile,
                 "44",
-                "--out",
-                profile.toString(),
-                "--json");
+                List.of(
+                        "--quantizers",
+                        "rotated-2,rotated-1",
+                        "--dictionaries",
+                        folder.resolve("none").toString())); // quantizers need none
         assertThat(run.code()).as(run.err()).isZero();
         assertThat(run.json().at("/sites/0/points/0/kept").asString()).isEqualTo("rotated-1");
         // 8 bytes a layer more than one bit takes: three sites of twelve may have two bits, 16 bytes more.
@@ -223,6 +214,12 @@ class CalibrateCommandTest {
     }
 
     private Run calibrate(Path profile, String bytes, String... form) {
+        List<String> choices = new ArrayList<>(List.of("--pairs", "4,12", "--refine", "none"));
+        choices.addAll(List.of(form));
+        return calibrateChoices(profile, bytes, choices);
+    }
+
+    private Run calibrateChoices(Path profile, String bytes, List<String> choices) {
         List<String> arguments = new ArrayList<>(List.of(
                 "calibrate",
                 "--text",
@@ -231,16 +228,12 @@ class CalibrateCommandTest {
                 "500",
                 "--context",
                 "500",
-                "--pairs",
-                "4,12",
-                "--refine",
-                "none",
                 "--bytes",
                 bytes,
                 "--out",
                 profile.toString(),
                 "--json"));
-        arguments.addAll(List.of(form));
+        arguments.addAll(choices);
         return Run.sparrow(arguments.toArray(String[]::new));
     }
 

@@ -169,10 +169,11 @@ public record CacheOptions(
             requireLayers(shape, budgets.keyByLayer());
             requireLayers(shape, budgets.valueByLayer());
         }
+        int mostLatents = mostLatents(dictionaries);
+        int width = width(shape, dictionaries);
         for (int layer = 0; layer < shape.layers(); layer++) {
             for (VectorKind kind : VectorKind.values()) {
-                PairFormat format = pairs(mostLatents(dictionaries), layer, kind);
-                int width = width(shape, dictionaries);
+                PairFormat format = pairs(mostLatents, layer, kind);
                 if (format.residualBits() > 0 && width % Byte.SIZE != 0) {
                     throw new InvalidInputException(
                             "--residual %d: residuals pack eight numbers at a time; vectors have %d"

@@ -4,8 +4,8 @@ import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.sae.Site;
 import io.sparrowkv.sae.VectorKind;
 import java.lang.foreign.Arena;
-import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /** Sites whose vectors are quantized. */
 final class QuantizedSites implements KvSites {
@@ -16,30 +16,21 @@ final class QuantizedSites implements KvSites {
         options.validate();
         this.shape = shape;
         this.codecs = Map.copyOf(codecs);
-        for (int layer = 0; layer < shape.layers(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                Site site = Site.of(layer, kind);
-                VectorCodec codec = codecs.get(site);
-                if (codec == null) {
-                    throw new IllegalArgumentException("no codec for " + site);
-                }
-                if (codec.dHead() != shape.dHead()) {
-                    throw new IllegalArgumentException(
-                            "%s: %s of width %d, dHead %d".formatted(site, codec.name(), codec.dHead(), shape.dHead()));
-                }
+        for (Site site : Site.ofLayers(shape.layers())) {
+            VectorCodec codec = codecs.get(site);
+            if (codec == null) {
+                throw new IllegalArgumentException("no codec for " + site);
+            }
+            if (codec.dHead() != shape.dHead()) {
+                throw new IllegalArgumentException(
+                        "%s: %s of width %d, dHead %d".formatted(site, codec.name(), codec.dHead(), shape.dHead()));
             }
         }
     }
 
     /** One codec for all sites. */
     static Map<Site, VectorCodec> alike(AttentionShape shape, VectorCodec codec) {
-        Map<Site, VectorCodec> codecs = new HashMap<>();
-        for (int layer = 0; layer < shape.layers(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                codecs.put(Site.of(layer, kind), codec);
-            }
-        }
-        return codecs;
+        return Site.ofLayers(shape.layers()).stream().collect(Collectors.toMap(site -> site, site -> codec));
     }
 
     @Override

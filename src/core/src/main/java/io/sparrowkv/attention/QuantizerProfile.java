@@ -43,10 +43,8 @@ public record QuantizerProfile(String model, double bytes, List<String> keys, Li
      */
     public Map<Site, VectorCodec> codecs(int dHead) {
         Map<Site, VectorCodec> codecs = new LinkedHashMap<>();
-        for (int layer = 0; layer < keys.size(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                codecs.put(Site.of(layer, kind), VectorCodecs.of(of(layer, kind), dHead));
-            }
+        for (Site site : Site.ofLayers(keys.size())) {
+            codecs.put(site, VectorCodecs.of(of(site.layer(), site.kind()), dHead));
         }
         return codecs;
     }

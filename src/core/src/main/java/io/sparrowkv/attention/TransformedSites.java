@@ -15,13 +15,11 @@ final class TransformedSites implements KvSites {
         options.validate();
         this.shape = shape;
         this.codecs = Map.copyOf(codecs);
-        for (int layer = 0; layer < shape.layers(); layer++) {
-            for (VectorKind kind : VectorKind.values()) {
-                TransformCodec codec = codecs.get(Site.of(layer, kind));
-                if (codec == null || codec.axes().dHead() != shape.dHead()) {
-                    throw new IllegalArgumentException(
-                            "no codec of width %d for %s: %s".formatted(shape.dHead(), Site.of(layer, kind), codec));
-                }
+        for (Site site : Site.ofLayers(shape.layers())) {
+            TransformCodec codec = codecs.get(site);
+            if (codec == null || codec.axes().dHead() != shape.dHead()) {
+                throw new IllegalArgumentException(
+                        "no codec of width %d for %s: %s".formatted(shape.dHead(), site, codec));
             }
         }
     }

@@ -1,5 +1,9 @@
 package io.sparrowkv.sae;
 
+import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
 /**
  * One place whose vectors share a dictionary: a layer's keys or values, of all its KV heads, of one, or of all side by side.
  *
@@ -24,6 +28,14 @@ public record Site(int layer, VectorKind kind, int head) implements Comparable<S
     /** The site of a whole layer: every KV head's vectors of one kind. */
     public static Site of(int layer, VectorKind kind) {
         return new Site(layer, kind, ALL_HEADS);
+    }
+
+    /** The keys and values of the first {@code layers} layers, each site a whole layer's; ascending. */
+    public static List<Site> ofLayers(int layers) {
+        return IntStream.range(0, layers)
+                .boxed()
+                .flatMap(layer -> Stream.of(VectorKind.values()).map(kind -> of(layer, kind)))
+                .toList();
     }
 
     /** The site of a whole layer whose KV heads are coded together. */
