@@ -1,5 +1,9 @@
 package io.sparrowkv;
 
+import static com.tngtech.archunit.core.domain.JavaCall.Predicates.target;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.name;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
+import static com.tngtech.archunit.core.domain.properties.HasOwner.Predicates.With.owner;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
@@ -8,6 +12,7 @@ import com.tngtech.archunit.core.importer.ImportOption.DoNotIncludeTests;
 import com.tngtech.archunit.junit.AnalyzeClasses;
 import com.tngtech.archunit.junit.ArchTest;
 import com.tngtech.archunit.lang.ArchRule;
+import jdk.incubator.vector.FloatVector;
 
 /** What core may know, and which of its packages stands on which. */
 @AnalyzeClasses(packages = "io.sparrowkv", importOptions = DoNotIncludeTests.class)
@@ -68,6 +73,13 @@ class BordersTest {
             .mayOnlyBeAccessedByLayers("train")
             .whereLayer("sae")
             .mayOnlyBeAccessedByLayers("capture", "encode", "codec", "store", "stream", "attention", "train");
+
+    /** The JIT would compile every store of a vector for two kinds of memory: see RowKernels. */
+    @ArchTest
+    static final ArchRule floatsAreNotTakenForOtherLanesByTheirBits = noClasses()
+            .should()
+            .callMethodWhere(target(owner(name(FloatVector.class.getName())))
+                    .and(target(nameMatching("reinterpret.*|viewAsIntegralLanes"))));
 
     @ArchTest
     static final ArchRule packagesFormNoCycles =

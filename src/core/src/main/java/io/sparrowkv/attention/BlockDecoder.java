@@ -15,17 +15,16 @@ final class BlockDecoder {
     private final int dHead;
     private final UnpackedCodes codes;
     private final MemorySegment rows;
+    private final ResidualRows residuals;
     private final float[] vector;
-    /** As wide as what is coded: of several heads where they are coded together. */
-    private float[] residual;
 
-    BlockDecoder(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes) {
+    BlockDecoder(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes, ResidualRows residuals) {
         this.rotary = rotary;
         this.dHead = dHead;
         this.codes = codes;
+        this.residuals = residuals;
         rows = arena.allocate((long) CodeBlockLayout.TOKENS * dHead * Float.BYTES, 64);
         vector = new float[dHead];
-        residual = vector;
     }
 
     /**
@@ -54,11 +53,9 @@ final class BlockDecoder {
                 Atoms atoms = coded.atoms(head);
                 coded.unpack(codes, block, head, count, atoms.stride());
                 decode(codes, read, count, dHead, atoms.weights(), atoms.bias(), rows);
-                if (!coded.readByPairs(read)) {
-                    if (residual.length != coded.layout().dHead()) {
-                        residual = new float[coded.layout().dHead()];
-                    }
-                    coded.addResiduals(block, head, count, residual, rows);
+                if (coded.readsResiduals(read)) {
+                    residuals.decode(coded, head, block, count);
+                    Lanes.add(residuals.rows(), rows, count * dHead);
                 }
             }
             case QuantizedSite quantized -> quantized.decode(block, head, count, vector, rows);

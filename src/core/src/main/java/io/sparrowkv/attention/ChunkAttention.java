@@ -16,7 +16,7 @@ final class ChunkAttention implements AutoCloseable {
     /** Most queries of a KV head that are few. */
     private static final int FEW = 16;
 
-    /** Fewest blocks of a part: below, the products with W_dec that each part needs cost more than the blocks. */
+    /** Fewest blocks of a part, of all its heads: below, the products with W_dec that each part needs cost more than the blocks. */
     private static final int BLOCKS_OF_PART = 16;
 
     /** Tasks of a thread from which on it does not matter whether they can be shared out evenly. */
@@ -45,9 +45,11 @@ final class ChunkAttention implements AutoCloseable {
 
     /**
      * @param latents most atoms of a dictionary
+     * @param residualNumbers numbers of a residual, 0 where none is kept
      * @param budget most pairs of a stored code
      */
-    ChunkAttention(AttentionShape shape, RotaryEmbedding rotary, int latents, int budget, int threads) {
+    ChunkAttention(
+            AttentionShape shape, RotaryEmbedding rotary, int latents, int residualNumbers, int budget, int threads) {
         kvHeads = shape.kvHeads();
         workers = Workers.start("sparrow-attention", threads);
         tiles = new TileAttention[threads];
@@ -56,8 +58,9 @@ final class ChunkAttention implements AutoCloseable {
         width = kernels.width();
         for (int i = 0; i < threads; i++) {
             UnpackedCodes codes = new UnpackedCodes(budget);
-            tiles[i] = new TileAttention(arena, rotary, shape.dHead(), codes);
-            this.latents[i] = new LatentAttention(arena, rotary, shape, latents, kernels, codes);
+            ResidualRows residuals = new ResidualRows(arena, residualNumbers);
+            tiles[i] = new TileAttention(arena, rotary, shape.dHead(), codes, residuals);
+            this.latents[i] = new LatentAttention(arena, rotary, shape, latents, residuals, kernels, codes);
         }
         partials = new PartialOutputs(shape.dHead(), width);
     }
@@ -68,12 +71,12 @@ final class ChunkAttention implements AutoCloseable {
         if (call.queriesPerHead <= FEW) {
             groups = Math.ceilDiv(call.queriesPerHead, width);
             headsOfTask = 1;
-            if (call.rotatesKeys && call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
+            if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
                 keys.atoms().forEach(this::slice);
                 headsOfTask = keys.sharesAtoms() ? kvHeads : 1;
             }
             int tasks = kvHeads / headsOfTask * groups;
-            parts = parts(tasks, call.blocks() / BLOCKS_OF_PART);
+            parts = parts(tasks, call.blocks() * headsOfTask / BLOCKS_OF_PART);
             partials.reserve(kvHeads * groups * parts);
             workers.forEach(tasks * parts, latentTask);
             for (int i = 0; i < kvHeads * groups; i++) {

@@ -95,9 +95,19 @@ final class CodedSite implements KvSite, CodeTarget {
         return layout;
     }
 
-    /** Whether the first {@code read} pairs of each code are all that is read of it; else the residual is too, and vectors are decoded. */
-    boolean readByPairs(int read) {
-        return !layout.keepsResidual() || read < layout.budget();
+    /** Whether the residual is read beside the first {@code read} pairs of each code. */
+    boolean readsResiduals(int read) {
+        return layout.keepsResidual() && read >= layout.budget();
+    }
+
+    /** How residuals are kept; of vectors as wide as what was coded. */
+    RotatedCodec residualCodec() {
+        return residualCodec.orElseThrow();
+    }
+
+    /** Where the vectors of a KV head begin in what was coded. */
+    int column(int kvHead) {
+        return layout.site().heads() == Heads.JOINT ? kvHead * atoms(kvHead).dHead() : 0;
     }
 
     /** The code of a KV head's vector among those of a token. */
@@ -115,16 +125,26 @@ final class CodedSite implements KvSite, CodeTarget {
     }
 
     /**
-     * Adds what a KV head's codes keep of residuals to what their pairs stand for.
+     * Finds the residuals of a KV head's codes in the {@link #body} of a block.
      *
-     * @param scratch as wide as what was coded
-     * @param rows fp32 {@code [count, dHead]}
+     * @param offsets written: where each begins
      */
-    void addResiduals(int block, int kvHead, int count, float[] scratch, MemorySegment rows) {
-        int dHead = atoms(kvHead).dHead();
-        int column = layout.site().heads() == Heads.JOINT ? kvHead * dHead : 0;
-        ResidualWriter.add(
-                layout, residualCodec.orElseThrow(), body(block), codeOf(kvHead), count, scratch, column, dHead, rows);
+    void residualOffsets(int block, int kvHead, int count, long[] offsets) {
+        MemorySegment body = body(block);
+        int head = codeOf(kvHead);
+        boolean counted = layout.pairs().counted();
+        int residual = layout.residualOffset(layout.budget());
+        int bytes = layout.rowBytes();
+        long row = layout.rowOffset(body, head, 0);
+        for (int t = 0; t < count; t++) {
+            if (counted) {
+                int pairs = layout.pairs(body, head, t);
+                residual = layout.residualOffset(pairs);
+                bytes = layout.rowBytes(pairs);
+            }
+            offsets[t] = row + residual;
+            row += bytes;
+        }
     }
 
     @Override

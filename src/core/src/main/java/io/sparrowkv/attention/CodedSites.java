@@ -106,6 +106,14 @@ final class CodedSites implements KvSites {
     }
 
     @Override
+    public int residualNumbers() {
+        boolean kept = IntStream.range(0, shape.layers())
+                .anyMatch(layer -> options.residualBits().of(layer, VectorKind.KEY) > 0
+                        || options.residualBits().of(layer, VectorKind.VALUE) > 0);
+        return kept ? dictionaries.dHead() : 0;
+    }
+
+    @Override
     public long dictionaryBytes() {
         return dictionaries.byteSize();
     }

@@ -19,6 +19,7 @@ final class Exponential {
     // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer.
     private static final float ROUND = 0x1.8p23f;
     private static final int EXPONENT_SHIFT = 23;
+    private static final int EXPONENT_BIAS = 127;
 
     private Exponential() {}
 
@@ -37,9 +38,12 @@ final class Exponential {
         p = p.fma(r, constant(1.6666665459e-1f));
         p = p.fma(r, constant(5.0000001201e-1f));
         p = p.fma(r.mul(r), r).add(1f);
-        IntVector exponent = rounded.reinterpretAsInts().lanewise(VectorOperators.LSHL, EXPONENT_SHIFT);
-        FloatVector result = p.reinterpretAsInts().add(exponent).reinterpretAsFloats();
-        return result.blend(0f, x.compare(VectorOperators.LT, LOWEST));
+        // Never the bits of floats as ints: RowKernels says why.
+        FloatVector power = ((IntVector) n.convert(VectorOperators.F2I, 0))
+                .add(EXPONENT_BIAS)
+                .lanewise(VectorOperators.LSHL, EXPONENT_SHIFT)
+                .reinterpretAsFloats();
+        return p.mul(power).blend(0f, x.compare(VectorOperators.LT, LOWEST));
     }
 
     private static FloatVector constant(float value) {

@@ -18,6 +18,11 @@ interface KvSites {
         return 1;
     }
 
+    /** Numbers of a residual, at each site that keeps residuals; 0 where none does. */
+    default int residualNumbers() {
+        return 0;
+    }
+
     /** Bytes of the dictionaries that the sites are read with. */
     long dictionaryBytes();
 }

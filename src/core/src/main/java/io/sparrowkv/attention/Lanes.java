@@ -55,4 +55,12 @@ final class Lanes {
                     .intoArray(sums, sumsAt + i);
         }
     }
+
+    /** sums[i] += terms[i] for {@code count} values in native memory; up to a vector's more are touched. */
+    static void add(MemorySegment terms, MemorySegment sums, int count) {
+        for (int i = 0; i < count; i += LANES) {
+            long at = (long) i * Float.BYTES;
+            load(sums, at).add(load(terms, at)).intoMemorySegment(sums, at, ORDER);
+        }
+    }
 }

@@ -10,7 +10,8 @@ import java.util.Arrays;
 /**
  * Attention of a few queries, as in generating a token: codes are used as they are. With z = W_dec · q, computed once, the score of a key
  * coded after RoPE is Σ c_k z[index_k] + q · b_dec; keys coded before RoPE are scored by {@link RotatedScores}. The weights of values are
- * summed by atom, and one product with W_dec ends it. Quantized keys and values, and codes with residuals, are decoded a block at a time.
+ * summed by atom, and one product with W_dec ends it. What residuals add is found apart from the codes ({@link HeadResiduals}). Quantized
+ * keys and values are decoded a block at a time.
  *
  * <p>A task is some queries of one or several KV heads over a part of their blocks; {@link PartialOutputs} puts the parts together.
  */
@@ -42,11 +43,14 @@ final class LatentAttention {
         /** Weighted sums of coefficients, fp32 {@code [latents, width]}. */
         final MemorySegment latentSums;
 
-        Head(Arena arena, int width, int dHead, long latentBytes) {
+        final HeadResiduals residuals;
+
+        Head(Arena arena, int width, int dHead, long latentBytes, HeadResiduals residuals) {
             panel = new QueryPanel(width);
             queries = arena.allocate((long) width * dHead * Float.BYTES, 64);
             sums = arena.allocate((long) width * dHead * Float.BYTES, 64);
             latentSums = arena.allocate(latentBytes, 64);
+            this.residuals = residuals;
         }
     }
 
@@ -55,18 +59,27 @@ final class LatentAttention {
             RotaryEmbedding rotary,
             AttentionShape shape,
             int latents,
+            ResidualRows residuals,
             LatentKernels kernels,
             UnpackedCodes codes) {
         this.dHead = shape.dHead();
         this.kernels = kernels;
         this.codes = codes;
         width = kernels.width();
-        decoder = new BlockDecoder(arena, rotary, dHead, codes);
+        decoder = new BlockDecoder(arena, rotary, dHead, codes, residuals);
         rotated = new RotatedScores(arena, rotary, dHead, shape.kvHeads(), width, codes);
         // Filled up to a whole tile of rows, and so of vectors.
         long latentBytes = (long) Math.ceilDiv(latents, TOKENS) * TOKENS * width * Float.BYTES;
         heads = new Head[shape.kvHeads()];
-        Arrays.setAll(heads, i -> new Head(arena, width, dHead, latentBytes));
+        float[] product = new float[TOKENS * width];
+        Arrays.setAll(
+                heads,
+                i -> new Head(
+                        arena,
+                        width,
+                        dHead,
+                        latentBytes,
+                        new HeadResiduals(arena, rotary, dHead, width, residuals, product)));
         latentQueries = arena.allocate(latentBytes, 64);
         scores = new float[TOKENS * width];
         bias = new float[RowKernels.TILE * width];
@@ -86,6 +99,7 @@ final class LatentAttention {
             head.panel.begin(call, firstHead + n, first);
             takeQueries(call, head);
             head.sums.fill((byte) 0);
+            head.residuals.begin(call, firstHead + n, head.queries, head.panel.used());
             if (part == parts - 1) {
                 attendDense(call, firstHead + n, head);
             }
@@ -102,16 +116,33 @@ final class LatentAttention {
         for (int n = 0; n < headCount; n++) {
             heads[n].latentSums.fill((byte) 0);
         }
-        if (call.rotatesKeys && call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
+        if (call.rotatesKeys && call.keys instanceof CodedSite keys) {
             attendRotated(call, keys, keyAtoms, firstHead, headCount, begin, end);
         } else {
             for (int n = 0; n < headCount; n++) {
                 attendLatent(call, firstHead + n, heads[n], begin, end);
             }
         }
-        if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
+        if (call.values instanceof CodedSite values) {
+            addProjections(values, firstHead, headCount);
             for (int n = 0; n < headCount; n++) {
-                projectSums(values.atoms(firstHead + n), heads[n]);
+                heads[n].residuals.addSums(call, firstHead + n, heads[n].panel.used(), heads[n].sums);
+            }
+        }
+    }
+
+    /** Projects what the heads have summed by atom; those that share their atoms while these are at hand. */
+    private void addProjections(CodedSite values, int firstHead, int headCount) {
+        int together = values.sharesAtoms() ? headCount : 1;
+        for (int n = 0; n < headCount; n += together) {
+            Atoms atoms = values.atoms(firstHead + n);
+            for (int row = 0; row < atoms.latents(); row += TOKENS) {
+                for (int head = n; head < n + together; head++) {
+                    projectSums(atoms, row, heads[head]);
+                }
+            }
+            for (int head = n; head < n + together; head++) {
+                addBias(atoms, heads[head]);
             }
         }
     }
@@ -160,14 +191,15 @@ final class LatentAttention {
     }
 
     private void attendLatent(AttentionCall call, int kvHead, Head head, int begin, int end) {
-        if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
+        if (call.keys instanceof CodedSite keys) {
             projectQueries(keys.atoms(kvHead), head);
         }
         for (int block = begin; block < end; block++) {
             int count = head.panel.tokensOfBlock(block, call.sinks);
-            if (call.keys instanceof CodedSite keys && keys.readByPairs(call.readKey)) {
+            if (call.keys instanceof CodedSite keys) {
                 keys.unpack(codes, block, kvHead, count, width * Float.BYTES);
                 kernels.score(codes, call.readKey, count, bias, latentQueries, scores);
+                head.residuals.addScores(call, kvHead, block, count, head.panel.used(), scores, 0);
             } else {
                 scoreRows(head, decoder.keys(call, kvHead, block, count), 0, (long) dHead * Float.BYTES, count);
             }
@@ -193,8 +225,12 @@ final class LatentAttention {
             rotated.score(call, keys, keyAtoms, firstHead, headCount, any.used(), block, tokens);
             for (int n = 0; n < headCount; n++) {
                 for (int t = 0; t < tokens; t += TOKENS) {
+                    Head head = heads[n];
                     int count = Math.min(TOKENS, tokens - t);
-                    sumBlock(call, firstHead + n, heads[n], block + t / TOKENS, count, rotated.scores(n), t * width);
+                    int at = t * width;
+                    float[] found = rotated.scores(n);
+                    head.residuals.addScores(call, firstHead + n, block + t / TOKENS, count, any.used(), found, at);
+                    sumBlock(call, firstHead + n, head, block + t / TOKENS, count, found, at);
                 }
             }
         }
@@ -207,12 +243,13 @@ final class LatentAttention {
             rescale(head);
             Lanes.scale(head.latentSums, (int) (head.latentSums.byteSize() / Float.BYTES), head.panel.factors());
         }
-        if (call.values instanceof CodedSite values && values.readByPairs(call.readValue)) {
+        if (call.values instanceof CodedSite values) {
             values.unpack(codes, block, kvHead, count, width * Float.BYTES);
             kernels.accumulate(codes, call.readValue, count, blockScores, at, head.latentSums);
+            head.residuals.addValues(call, kvHead, block, count, head.panel.used(), blockScores, at);
         } else {
-            System.arraycopy(blockScores, at, scores, 0, count * width);
-            sumRows(head, decoder.values(call, kvHead, block, count), 0, (long) dHead * Float.BYTES, count);
+            MemorySegment rows = decoder.values(call, kvHead, block, count);
+            sumRows(head, rows, 0, (long) dHead * Float.BYTES, count, blockScores, at);
         }
     }
 
@@ -226,13 +263,15 @@ final class LatentAttention {
         RowKernels.dot(atoms.bias(), 0, (long) dHead * Float.BYTES, 1, dHead, head.queries, 0, width, bias, width);
     }
 
-    /** sums += W_decᵀ · latentSums, and the bias b_dec once for each weight. */
-    private void projectSums(Atoms atoms, Head head) {
-        for (int row = 0; row < atoms.latents(); row += TOKENS) {
-            int count = Math.min(TOKENS, atoms.latents() - row);
-            MemorySegment.copy(head.latentSums, JAVA_FLOAT, (long) row * width * Float.BYTES, scores, 0, count * width);
-            sumRows(head, atoms.weights(), (long) row * atoms.stride(), atoms.stride(), count);
-        }
+    /** sums += W_decᵀ · latentSums, of the atoms from {@code row} on, as many as a block has tokens. */
+    private void projectSums(Atoms atoms, int row, Head head) {
+        int count = Math.min(TOKENS, atoms.latents() - row);
+        MemorySegment.copy(head.latentSums, JAVA_FLOAT, (long) row * width * Float.BYTES, scores, 0, count * width);
+        sumRows(head, atoms.weights(), (long) row * atoms.stride(), atoms.stride(), count);
+    }
+
+    /** sums += b_dec for each weight. */
+    private void addBias(Atoms atoms, Head head) {
         for (int column = 0; column < width; column++) {
             scores[column] = head.panel.codedSum(column);
         }
@@ -244,11 +283,18 @@ final class LatentAttention {
     }
 
     private void sumRows(Head head, MemorySegment rows, long offset, long stride, int count) {
-        RowKernels.accumulate(rows, offset, stride, count, dHead, scores, width, head.panel.used(), head.sums);
+        sumRows(head, rows, offset, stride, count, scores, 0);
+    }
+
+    private void sumRows(
+            Head head, MemorySegment rows, long offset, long stride, int count, float[] weights, int weightsAt) {
+        RowKernels.accumulate(
+                rows, offset, stride, count, dHead, weights, weightsAt, width, head.panel.used(), head.sums);
     }
 
     private void rescale(Head head) {
         float[] factors = head.panel.factors();
+        head.residuals.rescale(factors);
         for (int column = 0; column < width; column++) {
             for (int d = 0; d < dHead; d++) {
                 long at = (long) column * dHead + d;

@@ -1,7 +1,5 @@
 package io.sparrowkv.attention;
 
-import static io.sparrowkv.attention.Lanes.LANES;
-import static io.sparrowkv.attention.Lanes.load;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.sparrowkv.codec.CodeBlockLayout;
@@ -9,7 +7,6 @@ import io.sparrowkv.codec.RotatedCodec;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import jdk.incubator.vector.FloatVector;
 
 /** Keeps beside codes what they leave of their vectors. Used by one thread, for all sites of a sequence. */
 final class ResidualWriter {
@@ -63,44 +60,6 @@ final class ResidualWriter {
             }
             codec.encode(residual, body, code + layout.residualOffset(pairs));
             code += layout.rowBytes(pairs);
-        }
-    }
-
-    /**
-     * Adds the residuals of a head's first codes, or some columns of them, to what their pairs stand for.
-     *
-     * @param scratch {@code [layout.dHead]}
-     * @param column the first that is added
-     * @param columns how many are
-     * @param rows fp32 {@code [count, columns]}
-     */
-    static void add(
-            CodeBlockLayout layout,
-            RotatedCodec codec,
-            MemorySegment body,
-            int head,
-            int count,
-            float[] scratch,
-            int column,
-            int columns,
-            MemorySegment rows) {
-        long code = layout.rowOffset(body, head, 0);
-        for (int t = 0; t < count; t++) {
-            int pairs = layout.pairs(body, head, t);
-            codec.decode(body, code + layout.residualOffset(pairs), scratch);
-            code += layout.rowBytes(pairs);
-            long row = (long) t * columns * Float.BYTES;
-            int d = 0;
-            for (; d <= columns - LANES; d += LANES) {
-                long at = row + (long) d * Float.BYTES;
-                load(rows, at)
-                        .add(FloatVector.fromArray(Lanes.FLOATS, scratch, column + d))
-                        .intoMemorySegment(rows, at, Lanes.ORDER);
-            }
-            for (; d < columns; d++) {
-                long at = (long) t * columns + d;
-                rows.setAtIndex(JAVA_FLOAT, at, rows.getAtIndex(JAVA_FLOAT, at) + scratch[column + d]);
-            }
         }
     }
 }

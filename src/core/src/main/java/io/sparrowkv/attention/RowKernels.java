@@ -11,6 +11,11 @@ import jdk.incubator.vector.VectorOperators;
 /**
  * Products of a few queries with many rows: dense keys and values, decoded keys, and the atoms of a dictionary. Scalars are read as
  * unaligned: the check of an aligned read costs more than the read in these loops.
+ *
+ * <p>Nothing in a process that attends may turn a {@link FloatVector} into one of other lanes by its bits ({@code reinterpretAsInts},
+ * {@code viewAsIntegralLanes}). Until the JIT's last stage has compiled such a call it goes through an array of bytes, which the same method
+ * stores that stores vectors into native memory; the JIT then compiles each store of a vector, here and everywhere, for both kinds of
+ * memory, and loops that store took up to four times as long (JDK 25). The other way round, ints to floats, does no harm.
  */
 final class RowKernels {
     /** Rows, or queries, that are taken together: as many sums as it takes to hide the latency of a multiply-add. */
@@ -82,7 +87,7 @@ final class RowKernels {
      * sums[q] += Σ_r weights[r, q] · rows[r].
      *
      * @param rows as of {@link #dot}
-     * @param weights {@code [count, width]}
+     * @param weights {@code [count, width]} from {@code weightsAt} on
      * @param width a multiple of {@link #TILE}
      * @param used queries; sums of up to {@link #TILE} − 1 more are written
      * @param sums fp32 {@code [width, dims]}
@@ -94,9 +99,11 @@ final class RowKernels {
             int count,
             int dims,
             float[] weights,
+            int weightsAt,
             int width,
             int used,
             MemorySegment sums) {
+        int weightsEnd = weightsAt + count * width;
         for (int q = 0; q < used; q += TILE) {
             long to0 = (long) q * dims * Float.BYTES;
             long to1 = to0 + (long) dims * Float.BYTES;
@@ -110,7 +117,7 @@ final class RowKernels {
                 FloatVector s2 = load(sums, to2 + column);
                 FloatVector s3 = load(sums, to3 + column);
                 long at = offset + column;
-                for (int w = q; w < count * width; w += width) {
+                for (int w = weightsAt + q; w < weightsEnd; w += width) {
                     FloatVector row = load(rows, at);
                     s0 = row.fma(Lanes.broadcast(weights[w]), s0);
                     s1 = row.fma(Lanes.broadcast(weights[w + 1]), s1);
@@ -129,7 +136,7 @@ final class RowKernels {
                     float sum = sums.get(JAVA_FLOAT_UNALIGNED, to);
                     for (int r = 0; r < count; r++) {
                         float x = rows.get(JAVA_FLOAT_UNALIGNED, offset + r * stride + (long) d * Float.BYTES);
-                        sum = Math.fma(x, weights[r * width + q + i], sum);
+                        sum = Math.fma(x, weights[weightsAt + r * width + q + i], sum);
                     }
                     sums.set(JAVA_FLOAT_UNALIGNED, to, sum);
                 }

@@ -172,7 +172,8 @@ public final class SparseCache implements AutoCloseable {
                 .orElse(encoders);
         stream =
                 new KvStream(open, shape.kvHeads(), shape.dHead(), sites.largestBudget(), batchTokens, options.queue());
-        attention = new ChunkAttention(shape, rotary, sites.mostLatents(), sites.largestBudget(), options.threads());
+        attention = new ChunkAttention(
+                shape, rotary, sites.mostLatents(), sites.residualNumbers(), sites.largestBudget(), options.threads());
     }
 
     /**

@@ -41,11 +41,11 @@ final class TileAttention {
     private final float[] packedValues;
     private final float[] vector;
 
-    TileAttention(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes) {
+    TileAttention(Arena arena, RotaryEmbedding rotary, int dHead, UnpackedCodes codes, ResidualRows residuals) {
         this.dHead = dHead;
         tile = ProductTile.preferred();
         columns = columns();
-        decoder = new BlockDecoder(arena, rotary, dHead, codes);
+        decoder = new BlockDecoder(arena, rotary, dHead, codes, residuals);
         Arrays.setAll(panels, i -> new QueryPanel(columns));
         int paddedDims = Math.ceilDiv(dHead, tile.rows()) * tile.rows();
         int paddedTokens = Math.ceilDiv(TOKENS, tile.rows()) * tile.rows();

@@ -34,7 +34,15 @@ final class Hadamard {
             x = LANES > 8 ? butterfly(x, SWAP_8, SIGNS_8) : x;
             x.intoArray(vector, i);
         }
-        for (int half = LANES; half < run; half *= 2) {
+        int half = LANES;
+        for (; 8 * half <= run; half *= 8) {
+            for (int first = 0; first < vector.length; first += 8 * half) {
+                for (int i = first; i < first + half; i += LANES) {
+                    transformEight(vector, i, half);
+                }
+            }
+        }
+        for (; half < run; half *= 2) {
             for (int first = 0; first < vector.length; first += 2 * half) {
                 for (int i = first; i < first + half; i += LANES) {
                     FloatVector a = FloatVector.fromArray(FLOATS, vector, i);
@@ -44,6 +52,42 @@ final class Hadamard {
                 }
             }
         }
+    }
+
+    /** Three steps at once, in registers. */
+    private static void transformEight(float[] vector, int at, int step) {
+        FloatVector a0 = FloatVector.fromArray(FLOATS, vector, at);
+        FloatVector a1 = FloatVector.fromArray(FLOATS, vector, at + step);
+        FloatVector a2 = FloatVector.fromArray(FLOATS, vector, at + 2 * step);
+        FloatVector a3 = FloatVector.fromArray(FLOATS, vector, at + 3 * step);
+        FloatVector a4 = FloatVector.fromArray(FLOATS, vector, at + 4 * step);
+        FloatVector a5 = FloatVector.fromArray(FLOATS, vector, at + 5 * step);
+        FloatVector a6 = FloatVector.fromArray(FLOATS, vector, at + 6 * step);
+        FloatVector a7 = FloatVector.fromArray(FLOATS, vector, at + 7 * step);
+        FloatVector b0 = a0.add(a1);
+        FloatVector b1 = a0.sub(a1);
+        FloatVector b2 = a2.add(a3);
+        FloatVector b3 = a2.sub(a3);
+        FloatVector b4 = a4.add(a5);
+        FloatVector b5 = a4.sub(a5);
+        FloatVector b6 = a6.add(a7);
+        FloatVector b7 = a6.sub(a7);
+        FloatVector c0 = b0.add(b2);
+        FloatVector c1 = b1.add(b3);
+        FloatVector c2 = b0.sub(b2);
+        FloatVector c3 = b1.sub(b3);
+        FloatVector c4 = b4.add(b6);
+        FloatVector c5 = b5.add(b7);
+        FloatVector c6 = b4.sub(b6);
+        FloatVector c7 = b5.sub(b7);
+        c0.add(c4).intoArray(vector, at);
+        c1.add(c5).intoArray(vector, at + step);
+        c2.add(c6).intoArray(vector, at + 2 * step);
+        c3.add(c7).intoArray(vector, at + 3 * step);
+        c0.sub(c4).intoArray(vector, at + 4 * step);
+        c1.sub(c5).intoArray(vector, at + 5 * step);
+        c2.sub(c6).intoArray(vector, at + 6 * step);
+        c3.sub(c7).intoArray(vector, at + 7 * step);
     }
 
     /** Sums in the lower lane of each pair that a swap exchanges, differences in the upper. */

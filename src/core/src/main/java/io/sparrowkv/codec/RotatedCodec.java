@@ -1,14 +1,18 @@
 package io.sparrowkv.codec;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 import io.sparrowkv.io.InvalidInputException;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.util.SplittableRandom;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -26,8 +30,9 @@ import jdk.incubator.vector.VectorSpecies;
  */
 public final class RotatedCodec implements VectorCodec {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
-    /** The numbers of a byte of 2-bit levels. */
-    private static final VectorSpecies<Float> QUAD = FloatVector.SPECIES_128;
+    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
+    private static final int LANES = FLOATS.length();
+    private static final VectorMask<Integer> UPPER_HALF = VectorMask.fromLong(INTS, (1L << LANES) - (1L << LANES / 2));
 
     private static final long SEED = 0x5EED_0F51_6E5L;
 
@@ -47,8 +52,12 @@ public final class RotatedCodec implements VectorCodec {
     private final float[] levels;
     /** Between neighbouring levels: half way, which is where Lloyd–Max decides. */
     private final float[] thresholds;
-    /** Of 2-bit levels, what each byte of four stands for: {@code [256, 4]}. */
-    private final float[] quads;
+    /** What each lane shifts its level down by. */
+    private final int[] shifts = new int[LANES];
+    /** The levels as a vector of bits. */
+    private final int[] levelBits = new int[LANES];
+    /** Numbers that may be unpacked a vector at a time: none where a vector takes a part of a byte, or is shorter than the levels. */
+    private final int vectorized;
 
     /**
      * @param bits of a number, 1 to 4
@@ -80,9 +89,12 @@ public final class RotatedCodec implements VectorCodec {
         for (int i = 0; i < thresholds.length; i++) {
             thresholds[i] = (levels[i] + levels[i + 1]) / 2;
         }
-        quads = new float[bits == 2 ? 4 << Byte.SIZE : 0];
-        for (int i = 0; i < quads.length; i++) {
-            quads[i] = levels[i / 4 >> i % 4 * bits & levels.length - 1];
+        boolean wholeBytes = LANES * bits % Byte.SIZE == 0 && LANES <= 2 * Byte.SIZE;
+        vectorized = wholeBytes && levels.length <= LANES ? dHead : 0;
+        int lanesOfWord = LANES * bits <= Integer.SIZE ? LANES : LANES / 2;
+        for (int lane = 0; lane < LANES && vectorized > 0; lane++) {
+            shifts[lane] = lane % lanesOfWord * bits;
+            levelBits[lane] = Float.floatToRawIntBits(levels[lane % levels.length]);
         }
     }
 
@@ -111,9 +123,8 @@ public final class RotatedCodec implements VectorCodec {
         double square = 0;
         for (int d = 0; d < dHead; d++) {
             square += (double) vector[d] * vector[d];
-            vector[d] *= signs[d];
         }
-        Hadamard.transform(vector, run);
+        rotate(vector);
         float inverse = square == 0 ? 0 : (float) (Math.sqrt(dHead) / Math.sqrt(square));
         double along = 0;
         double levelSquare = 0;
@@ -143,51 +154,110 @@ public final class RotatedCodec implements VectorCodec {
 
     @Override
     public void decode(MemorySegment bytes, long offset, float[] vector) {
-        float scale = Float.float16ToFloat(bytes.get(JAVA_SHORT_UNALIGNED, offset));
-        if (bits == 1 && dHead % Long.SIZE == 0) {
-            readSigns(bytes, offset + Short.BYTES, scale, vector);
-        } else if (bits == 2) {
-            readQuads(bytes, offset + Short.BYTES, scale, vector);
-        } else {
-            readLevels(bytes, offset, scale, vector);
+        float scale = scale(bytes, offset);
+        long at = offset + Short.BYTES;
+        int d = 0;
+        for (; d <= vectorized - LANES; d += LANES) {
+            levels(bytes, at + (long) d * bits / Byte.SIZE).mul(scale).intoArray(vector, d);
         }
+        for (; d < dHead; d += Byte.SIZE) {
+            long packed = eight(bytes, at + (long) d * bits / Byte.SIZE);
+            for (int i = 0; i < Byte.SIZE; i++) {
+                vector[d + i] = scale * level(packed, i);
+            }
+        }
+        rotateBack(vector);
+    }
+
+    /**
+     * Unpacks vectors as they are after the rotation: their levels times their scales. All vectors' numbers of one column come before
+     * those of the next: loops over a vector at a time took three times as long, since most of it was their beginning and end.
+     *
+     * @param offsets where each vector begins in {@code bytes}
+     * @param rows written, fp32 {@code [count, dHead]}
+     */
+    public void decodeRotated(MemorySegment bytes, long[] offsets, int count, MemorySegment rows) {
+        long rowBytes = (long) dHead * Float.BYTES;
+        int d = 0;
+        for (; d <= vectorized - LANES; d += LANES) {
+            long at = Short.BYTES + (long) d * bits / Byte.SIZE;
+            long to = (long) d * Float.BYTES;
+            for (int t = 0; t < count; t++) {
+                levels(bytes, offsets[t] + at)
+                        .mul(scale(bytes, offsets[t]))
+                        .intoMemorySegment(rows, to + t * rowBytes, ByteOrder.nativeOrder());
+            }
+        }
+        for (; d < dHead; d += Byte.SIZE) {
+            long at = Short.BYTES + (long) d * bits / Byte.SIZE;
+            for (int t = 0; t < count; t++) {
+                float scale = scale(bytes, offsets[t]);
+                long packed = eight(bytes, offsets[t] + at);
+                for (int i = 0; i < Byte.SIZE; i++) {
+                    long to = t * rowBytes + (long) (d + i) * Float.BYTES;
+                    rows.set(JAVA_FLOAT_UNALIGNED, to, scale * level(packed, i));
+                }
+            }
+        }
+    }
+
+    /** Rotates {@code vector}, {@code [dHead]}, in place; products of rotated vectors are those of the vectors. */
+    public void rotate(float[] vector) {
+        for (int d = 0; d < dHead; d++) {
+            vector[d] *= signs[d];
+        }
+        Hadamard.transform(vector, run);
+    }
+
+    /** The inverse of {@link #rotate}. */
+    public void rotateBack(float[] vector) {
         Hadamard.transform(vector, run);
         for (int d = 0; d < dHead; d++) {
             vector[d] *= signs[d];
         }
     }
 
-    /** Levels of a single bit, a vector of them at a time. */
-    private void readSigns(MemorySegment bytes, long offset, float scale, float[] vector) {
-        FloatVector low = FloatVector.broadcast(FLOATS, scale * levels[0]);
-        FloatVector high = FloatVector.broadcast(FLOATS, scale * levels[1]);
-        for (int first = 0; first < dHead; first += Long.SIZE) {
-            long word = bytes.get(JAVA_LONG_UNALIGNED, offset + first / Byte.SIZE);
-            for (int d = 0; d < Long.SIZE; d += FLOATS.length()) {
-                low.blend(high, VectorMask.fromLong(FLOATS, word >>> d)).intoArray(vector, first + d);
-            }
-        }
+    private static float scale(MemorySegment bytes, long offset) {
+        return Float.float16ToFloat(bytes.get(JAVA_SHORT_UNALIGNED, offset));
     }
 
-    /** Levels of two bits, a byte of them at a time. */
-    private void readQuads(MemorySegment bytes, long offset, float scale, float[] vector) {
-        for (int first = 0; first < dHead; first += 4) {
-            int packed = Byte.toUnsignedInt(bytes.get(JAVA_BYTE, offset + first / 4));
-            FloatVector.fromArray(QUAD, quads, 4 * packed).mul(scale).intoArray(vector, first);
+    /** The levels of eight numbers, the first lowest. */
+    private long eight(MemorySegment bytes, long at) {
+        long packed = 0;
+        for (int b = 0; b < bits; b++) {
+            packed |= (bytes.get(JAVA_BYTE, at + b) & 0xFFL) << b * Byte.SIZE;
         }
+        return packed;
     }
 
-    private void readLevels(MemorySegment bytes, long offset, float scale, float[] vector) {
-        int mask = (1 << bits) - 1;
-        for (int first = 0; first < dHead; first += Byte.SIZE) {
-            long packed = 0;
-            for (int b = 0; b < bits; b++) {
-                long at = offset + Short.BYTES + (long) first / Byte.SIZE * bits + b;
-                packed |= (bytes.get(JAVA_BYTE, at) & 0xFFL) << b * Byte.SIZE;
-            }
-            for (int i = 0; i < Byte.SIZE; i++) {
-                vector[first + i] = scale * levels[(int) (packed >> i * bits) & mask];
-            }
+    private float level(long packed, int i) {
+        return levels[(int) (packed >> i * bits) & levels.length - 1];
+    }
+
+    /**
+     * The levels of a vector's numbers, the first of them at a whole byte: each lane shifts its own down and looks it up in a register.
+     * Looked up in memory, a byte of levels at a time, a vector of 128 took four times as long.
+     */
+    private FloatVector levels(MemorySegment bytes, long at) {
+        IntVector packed;
+        if (LANES * bits <= Integer.SIZE) {
+            packed = IntVector.broadcast(INTS, word(bytes, at, LANES * bits / Byte.SIZE));
+        } else {
+            packed = IntVector.broadcast(INTS, word(bytes, at, bits)).blend(word(bytes, at + bits, bits), UPPER_HALF);
         }
+        return packed.lanewise(VectorOperators.LSHR, IntVector.fromArray(INTS, shifts, 0))
+                .and((1 << bits) - 1)
+                .selectFrom(IntVector.fromArray(INTS, levelBits, 0))
+                .reinterpretAsFloats();
+    }
+
+    /** {@code count} bytes, the first lowest; the scale lies before any of them, so that a byte more may be read there. */
+    private static int word(MemorySegment bytes, long at, int count) {
+        return switch (count) {
+            case 1 -> bytes.get(JAVA_BYTE, at);
+            case 2 -> bytes.get(JAVA_SHORT_UNALIGNED, at);
+            case 3 -> bytes.get(JAVA_INT_UNALIGNED, at - 1) >>> Byte.SIZE;
+            default -> bytes.get(JAVA_INT_UNALIGNED, at);
+        };
     }
 }

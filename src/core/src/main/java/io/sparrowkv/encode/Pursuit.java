@@ -7,7 +7,6 @@ import static jdk.incubator.vector.VectorOperators.GT;
 
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -25,7 +24,6 @@ import jdk.incubator.vector.VectorSpecies;
  */
 final class Pursuit {
     private static final VectorSpecies<Float> FLOATS = CandidateAtoms.FLOATS;
-    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
     private static final int LANES = CandidateAtoms.LANES;
 
     /** An atom of whose squared length no more than this is new against those chosen is left alone: its coefficient would be noise. */
@@ -190,20 +188,20 @@ final class Pursuit {
 
     /** The candidate with the largest gain; −1 when none exceeds {@code least}. */
     private int best(float least) {
-        // Bits of non-negative floats are ordered as the floats are.
-        IntVector largest = IntVector.zero(INTS);
+        FloatVector largest = FloatVector.zero(FLOATS);
         for (int at = 0; at < lanes; at += LANES) {
-            largest = largest.max(bits(at));
+            FloatVector gain = gains(at);
+            largest = largest.blend(gain, gain.compare(GT, largest)); // Vector.max would also look for NaN and -0
         }
-        int gain = largest.reduceLanes(VectorOperators.MAX);
-        if (!(Float.intBitsToFloat(gain) > least)) {
+        float gain = largest.reduceLanes(VectorOperators.MAX);
+        if (!(gain > least)) {
             return -1;
         }
         for (int first = 0; ; first += Long.SIZE) {
             long equal = 0;
             int end = Math.min(lanes, first + Long.SIZE);
             for (int at = first; at < end; at += LANES) {
-                equal |= bits(at).compare(EQ, gain).toLong() << (at - first);
+                equal |= gains(at).compare(EQ, gain).toLong() << (at - first);
             }
             if (equal != 0) {
                 return first + Long.numberOfTrailingZeros(equal);
@@ -211,8 +209,8 @@ final class Pursuit {
         }
     }
 
-    private IntVector bits(int at) {
-        return FloatVector.fromArray(FLOATS, gains, at).reinterpretAsInts();
+    private FloatVector gains(int at) {
+        return FloatVector.fromArray(FLOATS, gains, at);
     }
 
     /** Makes a candidate the {@code step}-th chosen atom. */

@@ -4,10 +4,10 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static jdk.incubator.vector.VectorOperators.GE;
 import static jdk.incubator.vector.VectorOperators.GT;
+import static jdk.incubator.vector.VectorOperators.LT;
 
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.LongVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
@@ -22,7 +22,6 @@ import jdk.incubator.vector.VectorSpecies;
  */
 final class TopKSelection {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
-    private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Long> LONGS = LongVector.SPECIES_PREFERRED;
     private static final int LANES = FLOATS.length();
 
@@ -38,7 +37,7 @@ final class TopKSelection {
     /** Candidates: float bits of the value above, the complement of the index below, so that larger is better and ties too. */
     private long[] candidates = {};
 
-    private int[] groups = {};
+    private float[] groups = {};
 
     /** What {@link #writeUnordered} keeps, and one that it does not. */
     private final int[] latents = new int[RANK_LIMIT + 1];
@@ -51,7 +50,7 @@ final class TopKSelection {
             candidates = new long[latents + LONGS.length()];
         }
         if (this.groups.length < groups) {
-            this.groups = new int[groups];
+            this.groups = new float[groups];
         }
     }
 
@@ -121,21 +120,21 @@ final class TopKSelection {
         if (vectors * LANES < budget) {
             return SMALLEST_POSITIVE;
         }
-        IntVector smallest = IntVector.broadcast(INTS, Integer.MAX_VALUE);
-        IntVector largest = IntVector.zero(INTS);
+        FloatVector smallest = FloatVector.broadcast(FLOATS, Float.POSITIVE_INFINITY);
+        FloatVector largest = FloatVector.zero(FLOATS);
         for (int v = 0; v < vectors; v++) {
-            IntVector group = bits(maxima, maximaAt + v * LANES);
+            FloatVector group = FloatVector.fromArray(FLOATS, maxima, maximaAt + v * LANES);
             for (int panel = v + vectors; panel < panels; panel += vectors) {
-                group = group.max(bits(maxima, maximaAt + panel * LANES));
+                group = larger(group, FloatVector.fromArray(FLOATS, maxima, maximaAt + panel * LANES));
             }
             group.intoArray(groups, v * LANES);
-            smallest = smallest.min(group);
-            largest = largest.max(group);
+            smallest = smallest.blend(group, group.compare(LT, smallest));
+            largest = larger(largest, group);
         }
         // Bits of non-negative floats are ordered as the floats are. Always: at least budget groups reach low, fewer
         // reach high.
-        int low = smallest.reduceLanes(VectorOperators.MIN);
-        int high = largest.reduceLanes(VectorOperators.MAX) + 1;
+        int low = Float.floatToRawIntBits(smallest.reduceLanes(VectorOperators.MIN));
+        int high = Float.floatToRawIntBits(largest.reduceLanes(VectorOperators.MAX)) + 1;
         int enough = budget + budget / 8;
         while (high - low > 1) {
             int middle = (low + high) >>> 1;
@@ -152,15 +151,17 @@ final class TopKSelection {
         return Math.max(low, SMALLEST_POSITIVE);
     }
 
-    private static IntVector bits(float[] maxima, int at) {
-        return FloatVector.fromArray(FLOATS, maxima, at).reinterpretAsInts();
+    /** The larger one of each lane; {@link FloatVector#max} would also look for NaN and −0, which are not there. */
+    private static FloatVector larger(FloatVector a, FloatVector b) {
+        return a.blend(b, b.compare(GT, a));
     }
 
     private int countAtLeast(int bits, int vectors) {
+        float least = Float.intBitsToFloat(bits);
         int count = 0;
         for (int v = 0; v < vectors; v++) {
-            count += IntVector.fromArray(INTS, groups, v * LANES)
-                    .compare(GE, bits)
+            count += FloatVector.fromArray(FLOATS, groups, v * LANES)
+                    .compare(GE, least)
                     .trueCount();
         }
         return count;

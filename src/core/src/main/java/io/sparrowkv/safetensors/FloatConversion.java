@@ -4,10 +4,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.stream.IntStream;
-import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -27,8 +25,6 @@ final class FloatConversion {
             VectorSpecies.of(short.class, VectorShape.forBitSize(INTS.vectorBitSize() / 2));
     /** Stands for any worker: a segment of a confined arena is for its owner alone. */
     private static final Thread OTHER = Thread.ofPlatform().unstarted(() -> {});
-
-    private static final float TWO_POW_112 = 0x1p112f;
 
     private FloatConversion() {}
 
@@ -79,21 +75,8 @@ final class FloatConversion {
         }
     }
 
-    /** Exponent and mantissa moved into place and rescaled by 2^112, exact for subnormals too; infinity and NaN apart. */
     private static void widenHalf(MemorySegment in, MemorySegment out, int count) {
-        int bound = INTS.loopBound(count);
-        for (int i = 0; i < bound; i += INTS.length()) {
-            IntVector bits = bits(in, i);
-            IntVector magnitude = bits.and(0x7fff).lanewise(VectorOperators.LSHL, 13);
-            IntVector sign = bits.and(0x8000).lanewise(VectorOperators.LSHL, 16);
-            FloatVector scaled = magnitude.viewAsFloatingLanes().mul(TWO_POW_112);
-            VectorMask<Integer> special = magnitude.compare(VectorOperators.GE, 0x7c00 << 13);
-            scaled.viewAsIntegralLanes()
-                    .blend(magnitude.or(0x7f800000), special)
-                    .or(sign)
-                    .intoMemorySegment(out, 4L * i, ByteOrder.nativeOrder());
-        }
-        for (int i = bound; i < count; i++) {
+        for (int i = 0; i < count; i++) {
             out.set(FLOAT, 4L * i, Float.float16ToFloat(in.get(SHORT_LE, 2L * i)));
         }
     }
