@@ -12,6 +12,12 @@ case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
     *) export LC_ALL=C.UTF-8 ;;
 esac
 
+# libtorch's idle threads would spin on the cores that reading codes needs; a dense cache is libtorch's own.
+case " $* " in
+    *" --codec dense "* | *" --codec=dense "*) ;;
+    *) export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" ;;
+esac
+
 flags=("@$here/jvm.options" "-Dsparrow.home=$here")
 classpath="$here/lib/*"
 [ -t 2 ] && flags+=(-Dsparrow.stderr.terminal=true)
