@@ -64,7 +64,7 @@ final class DevicesCommand implements Runnable {
                         Site.of(0, VectorKind.VALUE), RopeStage.PRE, D_HEAD, LATENTS, 1)) {
             EncodeThroughput rate =
                     EncodeThroughput.measure(backend, dictionary, BUDGET, ROWS, Duration.ofSeconds(1), 2);
-            return new Tested(device, rate.disagreement(), rate.vectorsPerSecond());
+            return Tested.of(device, rate);
         } catch (InvalidInputException e) {
             // Its self-test failed at the start.
             return new Tested(device, Optional.of(e.getMessage()), 0);
@@ -74,10 +74,22 @@ final class DevicesCommand implements Runnable {
     /**
      * A device after its test.
      *
-     * @param fault what its codes had wrong; empty when they were right
+     * @param fault what was wrong with it or its codes; empty when all was right
      * @param vectorsPerSecond at d_head 128, 4096 atoms, a budget of 16 and 512 vectors a batch; 0 when it does not work
      */
-    record Tested(EncoderDevice device, Optional<String> fault, double vectorsPerSecond) {}
+    record Tested(EncoderDevice device, Optional<String> fault, double vectorsPerSecond) {
+        /** After its measurement, whose rate says nothing of wrong codes, and of a lost device would be the CPU's. */
+        static Tested of(EncoderDevice device, EncodeThroughput measured) {
+            return new Tested(
+                    device,
+                    measured.disagreement().map(fault -> device.encoder() + ": " + fault),
+                    measured.disagreement().isEmpty() ? measured.vectorsPerSecond() : 0);
+        }
+
+        private String rate() {
+            return fault.isPresent() ? "-" : Quantities.count(Math.round(vectorsPerSecond));
+        }
+    }
 
     /** All devices, and why a provider has none to show. */
     record Result(String command, List<Tested> devices, List<String> missing) implements Report {
@@ -106,7 +118,7 @@ final class DevicesCommand implements Runnable {
                             Long.toString(device.workGroupLimit()),
                             device.driver(),
                             tested.fault().isEmpty() ? "passed" : "failed",
-                            Quantities.count(Math.round(tested.vectorsPerSecond())));
+                            tested.rate());
                 }
                 table.print(out);
                 out.printf(
