@@ -48,7 +48,9 @@ final class CublasKernels {
                 int source = line < depth ? line + 1 : 0;
                 int panel = batch.get(BatchField.PLACE) * panels + latent / PANEL;
                 float weight = weights.get((panel * (depth + 1) + source) * PANEL + latent % PANEL);
-                columns.set(line * panels * PANEL + latent, line > depth ? 0f : weight);
+                int at = line * panels * PANEL + latent;
+                float column = line > depth ? 0f : weight;
+                columns.set(at, WrittenThenRead.value(columns, at, column, batch.get(BatchField.SEQUENCE)));
             }
         }
         batch.set(BatchField.MULTIPLIED, batch.get(BatchField.WIDENED));

@@ -68,7 +68,8 @@ final class HalfFloats {
      */
     static void widen(IntArray batch, ShortArray halves, FloatArray scales, FloatArray weights, int size) {
         for (@Parallel int i = 0; i < size; i++) {
-            weights.set(i, value(scales, halves.get(batch.get(BatchField.SLOT) * size + i)));
+            float weight = value(scales, halves.get(batch.get(BatchField.SLOT) * size + i));
+            weights.set(i, WrittenThenRead.value(weights, i, weight, batch.get(BatchField.SEQUENCE)));
         }
         batch.set(BatchField.WIDENED, batch.get(BatchField.SEQUENCE));
     }

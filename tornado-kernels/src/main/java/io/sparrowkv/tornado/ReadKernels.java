@@ -153,7 +153,8 @@ final class ReadKernels {
             for (int d = 0; d < dHead; d++) {
                 sum = sum + queries.get(head * dHead + d) * atoms.get(atom + d);
             }
-            latentQueries.set(head * rows + latent, sum);
+            int at = head * rows + latent;
+            latentQueries.set(at, WrittenThenRead.value(latentQueries, at, sum, stamps.get(PROJECT_QUERIES)));
             if (latent + head == 0) {
                 stamps.set(PROJECT_QUERIES + 1, stamps.get(PROJECT_QUERIES));
             }
@@ -279,7 +280,7 @@ final class ReadKernels {
         }
         if (thread == 0) {
             sums.set(base + rows - 1, partial[0]);
-            references.set(line, reference);
+            references.set(line, WrittenThenRead.value(references, line, reference, stamps.get(ACCUMULATE)));
             if (line == 0) {
                 stamps.set(ACCUMULATE + 1, stamps.get(ACCUMULATE));
             }
@@ -318,7 +319,8 @@ final class ReadKernels {
                 int line = part * heads + head;
                 sum = sum + TornadoMath.exp(references.get(line) - reference) * sums.get(line * rows + latent);
             }
-            merged.set(head * rows + latent, sum);
+            int at = head * rows + latent;
+            merged.set(at, WrittenThenRead.value(merged, at, sum, stamps.get(MERGE)));
             if (latent == rows - 1) {
                 result.set(head * (dHead + RESULT_EXTRA) + dHead, reference);
                 result.set(head * (dHead + RESULT_EXTRA) + dHead + 1, sum);
