@@ -107,7 +107,7 @@ final class DictionaryGroup implements AutoCloseable {
             try {
                 for (int chunk = next.getAndIncrement(); chunk < chunks; chunk = next.getAndIncrement()) {
                     int bad = plan.encode(dictionary, slot, vectors, codes, chunk * plan.rows());
-                    if (bad != EncodePlan.NO_ROW) {
+                    if (bad != CentredRows.NO_ROW) {
                         firstBadRow.accumulateAndGet(bad, Math::min);
                         next.set(chunks);
                     }
@@ -180,7 +180,7 @@ final class DictionaryGroup implements AutoCloseable {
         this.slot = slot;
         this.vectors = vectors;
         this.codes = codes;
-        firstBadRow.set(EncodePlan.NO_ROW);
+        firstBadRow.set(CentredRows.NO_ROW);
         next.set(0);
         int working = oneByOne ? 1 : Math.min(chunks, lanes.size());
         try {
@@ -190,7 +190,7 @@ final class DictionaryGroup implements AutoCloseable {
             this.vectors = MemorySegment.NULL;
             this.codes = null;
         }
-        if (firstBadRow.get() != EncodePlan.NO_ROW) {
+        if (firstBadRow.get() != CentredRows.NO_ROW) {
             throw new NonFiniteVectorException(slots.get(slot).site(), firstBadRow.get());
         }
     }

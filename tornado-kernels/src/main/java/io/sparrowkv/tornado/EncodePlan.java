@@ -1,8 +1,5 @@
 package io.sparrowkv.tornado;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
 import io.sparrowkv.encode.CodeBatch;
 import io.sparrowkv.sae.Dictionary;
 import java.lang.foreign.MemorySegment;
@@ -30,17 +27,10 @@ final class EncodePlan implements AutoCloseable {
 
     static final String ENCODE = "encode";
 
-    /** Stands for the first row that is not finite where all are. */
-    static final int NO_ROW = Integer.MAX_VALUE;
-
     private static final int UPLOAD_INDEX = 0;
     private static final int ENCODE_INDEX = 1;
     private static final int LEAST_ROWS = 64;
     private static final int MOST_ROWS = 2048;
-    private static final int EXPONENT = 0x7f80_0000;
-
-    /** Added to the exponent of NaN or infinity, and of nothing else, it gives a negative number. */
-    private static final int LEAST_EXPONENT = 0x0080_0000;
 
     /** States: nothing under way, the device at work, and given up by {@link #abandon}. */
     private static final int IDLE = 0;
@@ -147,13 +137,20 @@ final class EncodePlan implements AutoCloseable {
      * @param slot the dictionary's place in the bank
      * @param codes shaped for the batch's rows and budget
      * @param from first row of the chunk
-     * @return the first row of the chunk that holds NaN or infinity, and then nothing was encoded, or {@link #NO_ROW}
+     * @return the first row of the chunk that holds NaN or infinity, and then nothing was encoded, or {@link CentredRows#NO_ROW}
      * @throws DeviceFailedException when the device failed
      */
     int encode(Dictionary dictionary, int slot, MemorySegment vectors, CodeBatch codes, int from) {
         int rows = Math.min(buffers.rows(), codes.rows() - from);
-        int bad = centre(dictionary, vectors, from, rows);
-        if (bad != NO_ROW) {
+        int bad = CentredRows.write(
+                vectors,
+                from,
+                rows,
+                dictionary.dHead(),
+                dictionary.decoderBias(),
+                buffers.vectors().getSegment(),
+                buffers.stride());
+        if (bad != CentredRows.NO_ROW) {
             return bad;
         }
         buffers.batch().set(BatchField.BUDGET, codes.budget());
@@ -161,7 +158,7 @@ final class EncodePlan implements AutoCloseable {
         buffers.batch().set(BatchField.PLACE, bank.half() ? 0 : slot);
         launch(rows);
         copy(codes, from, rows);
-        return NO_ROW;
+        return CentredRows.NO_ROW;
     }
 
     private void launch(int rows) {
@@ -256,36 +253,6 @@ final class EncodePlan implements AutoCloseable {
         } catch (RuntimeException | TornadoInternalError e) {
             throw new DeviceFailedException(e.getMessage(), e);
         }
-    }
-
-    /**
-     * Writes x − b_dec of the chunk; done here and not on the device because a device's compiler may take NaN for impossible.
-     *
-     * @return the first row that holds NaN or infinity, or {@link #NO_ROW}
-     */
-    private int centre(Dictionary dictionary, MemorySegment vectors, int from, int rows) {
-        int dHead = dictionary.dHead();
-        MemorySegment centred = buffers.vectors().getSegment();
-        MemorySegment bias = dictionary.decoderBias();
-        for (int row = 0; row < rows; row++) {
-            long source = (long) (from + row) * dHead;
-            long target = (long) row * buffers.stride();
-            // Two loops, and no comparison in the first: so both become vector code, in half the time.
-            int exponents = 0;
-            for (int i = 0; i < dHead; i++) {
-                exponents |= (vectors.getAtIndex(JAVA_INT, source + i) & EXPONENT) + LEAST_EXPONENT;
-            }
-            for (int i = 0; i < dHead; i++) {
-                centred.setAtIndex(
-                        JAVA_FLOAT,
-                        target + i,
-                        vectors.getAtIndex(JAVA_FLOAT, source + i) - bias.getAtIndex(JAVA_FLOAT, i));
-            }
-            if (exponents < 0) {
-                return from + row;
-            }
-        }
-        return NO_ROW;
     }
 
     private void copy(CodeBatch codes, int from, int rows) {
