@@ -90,13 +90,15 @@ final class TornadoBackend implements EncoderBackend {
         List<EncodePlan> plans = plans();
         plans.forEach(plan -> plan.profile(true));
         groups.forEach(group -> group.oneByOne(true));
-        call.run();
-        groups.forEach(group -> group.oneByOne(false));
-        DeviceTimes times = new DeviceTimes(
-                plans.stream().mapToLong(EncodePlan::kernelNanos).sum() / 1e3,
-                plans.stream().mapToLong(EncodePlan::transferNanos).sum() / 1e3);
-        plans.forEach(plan -> plan.profile(false));
-        return Optional.of(times);
+        try {
+            call.run();
+            return Optional.of(new DeviceTimes(
+                    plans.stream().mapToLong(EncodePlan::kernelNanos).sum() / 1e3,
+                    plans.stream().mapToLong(EncodePlan::transferNanos).sum() / 1e3));
+        } finally {
+            groups.forEach(group -> group.oneByOne(false));
+            plans.forEach(plan -> plan.profile(false));
+        }
     }
 
     /** The plans of all groups, as far as they have been made. */
