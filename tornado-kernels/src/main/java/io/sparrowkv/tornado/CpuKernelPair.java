@@ -12,7 +12,7 @@ final class CpuKernelPair implements KernelPair {
 
     @Override
     public long chunkBytes() {
-        return 8 << 20;
+        return 4 << 20;
     }
 
     @Override

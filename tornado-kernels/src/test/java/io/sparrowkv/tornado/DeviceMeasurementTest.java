@@ -64,7 +64,7 @@ class DeviceMeasurementTest {
         VectorFloat16 out = new VectorFloat16(new FloatArray(16));
         DevicePeak.multiplyAddVectors(out, 3);
         float expected = 0;
-        for (int start = 1; start <= 8; start++) {
+        for (int start = 1; start <= 16; start++) {
             expected += start * 0.999f * 0.999f * 0.999f;
         }
         for (int lane = 0; lane < 16; lane++) {
