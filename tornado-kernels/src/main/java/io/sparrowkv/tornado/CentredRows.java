@@ -18,6 +18,7 @@ final class CentredRows {
     static final int NO_ROW = Integer.MAX_VALUE;
 
     private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
     private static final ByteOrder ORDER = ByteOrder.nativeOrder();
     private static final int EXPONENT = 0x7f80_0000;
 
@@ -48,12 +49,14 @@ final class CentredRows {
         for (int row = 0; row < rows; row++) {
             long source = (long) (from + row) * dHead;
             long target = (long) row * stride;
-            IntVector carries = IntVector.zero(IntVector.SPECIES_PREFERRED);
+            IntVector carries = IntVector.zero(INTS);
             for (int i = 0; i < whole; i += SPECIES.length()) {
                 FloatVector x = FloatVector.fromMemorySegment(SPECIES, vectors, (source + i) * Float.BYTES, ORDER);
                 FloatVector b = FloatVector.fromMemorySegment(SPECIES, bias, (long) i * Float.BYTES, ORDER);
                 x.sub(b).intoMemorySegment(centred, (target + i) * Float.BYTES, ORDER);
-                carries = carries.or(x.reinterpretAsInts().and(EXPONENT).add(LEAST_EXPONENT));
+                // Read again as ints and not reinterpreted, which would slow down what attends in the same process.
+                IntVector bits = IntVector.fromMemorySegment(INTS, vectors, (source + i) * Float.BYTES, ORDER);
+                carries = carries.or(bits.and(EXPONENT).add(LEAST_EXPONENT));
             }
             int carry = carries.reduceLanes(VectorOperators.OR);
             for (int i = whole; i < dHead; i++) {
