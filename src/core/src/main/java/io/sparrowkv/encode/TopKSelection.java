@@ -120,16 +120,19 @@ final class TopKSelection {
         if (vectors * LANES < budget) {
             return SMALLEST_POSITIVE;
         }
+        // Vector.max and min would also look for NaN and -0, which are not there; a method for it is not always
+        // inlined, and then boxes.
         FloatVector smallest = FloatVector.broadcast(FLOATS, Float.POSITIVE_INFINITY);
         FloatVector largest = FloatVector.zero(FLOATS);
         for (int v = 0; v < vectors; v++) {
             FloatVector group = FloatVector.fromArray(FLOATS, maxima, maximaAt + v * LANES);
             for (int panel = v + vectors; panel < panels; panel += vectors) {
-                group = larger(group, FloatVector.fromArray(FLOATS, maxima, maximaAt + panel * LANES));
+                FloatVector other = FloatVector.fromArray(FLOATS, maxima, maximaAt + panel * LANES);
+                group = group.blend(other, other.compare(GT, group));
             }
             group.intoArray(groups, v * LANES);
             smallest = smallest.blend(group, group.compare(LT, smallest));
-            largest = larger(largest, group);
+            largest = largest.blend(group, group.compare(GT, largest));
         }
         // Bits of non-negative floats are ordered as the floats are. Always: at least budget groups reach low, fewer
         // reach high.
@@ -149,11 +152,6 @@ final class TopKSelection {
             }
         }
         return Math.max(low, SMALLEST_POSITIVE);
-    }
-
-    /** The larger one of each lane; {@link FloatVector#max} would also look for NaN and −0, which are not there. */
-    private static FloatVector larger(FloatVector a, FloatVector b) {
-        return a.blend(b, b.compare(GT, a));
     }
 
     private int countAtLeast(int bits, int vectors) {
