@@ -29,6 +29,7 @@ class LauncherTest {
 
     private Path checkout;
     private Path bin;
+    private String javaHome = System.getProperty("java.home");
 
     @BeforeEach
     void makeCheckout() throws IOException {
@@ -155,6 +156,23 @@ class LauncherTest {
         assertThat(run.err()).endsWith("sparrow: error: the result could not be written to stdout\n");
     }
 
+    @Test
+    void libtorchsIdleThreadsSleepUnlessTheCacheIsItsOwn() throws Exception {
+        Path jdk = Files.createDirectories(folder.resolve("jdk/bin")).getParent();
+        Files.writeString(jdk.resolve("release"), "JAVA_VERSION=\"25.0.1\"\n");
+        for (String tool : List.of("java", "javac")) {
+            Path script = jdk.resolve("bin").resolve(tool);
+            Files.writeString(script, "#!/bin/bash\necho \"${OMP_WAIT_POLICY:-unset}\"\n");
+            executable(script);
+        }
+        javaHome = jdk.toString();
+        Path sparrow = checkout.resolve("sparrow");
+        assertThat(launch(sparrow, "generate", "--profile", "paper").out()).isEqualTo("passive\n");
+        assertThat(launch(sparrow, "generate", "--codec", "rotated-2").out()).isEqualTo("passive\n");
+        assertThat(launch(sparrow, "generate", "--codec", "dense").out()).isEqualTo("unset\n");
+        assertThat(launch(sparrow, "generate", "--codec=dense").out()).isEqualTo("unset\n");
+    }
+
     private long builds() throws IOException {
         try (var calls = Files.lines(folder.resolve("calls"))) {
             return calls.count();
@@ -180,7 +198,8 @@ class LauncherTest {
                 .redirectOutput(out.toFile())
                 .redirectError(err.toFile());
         builder.environment().put("PATH", path);
-        builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        builder.environment().put("JAVA_HOME", javaHome);
+        builder.environment().remove("OMP_WAIT_POLICY");
         builder.environment().put("TORNADOVM_HOME", "none"); // its kernels would have to be built too
         int code = builder.start().waitFor();
         return new Run(code, "", Files.readString(err, StandardCharsets.UTF_8));
