@@ -99,11 +99,7 @@ final class HeadResiduals {
 
     /** Multiplies what was summed. @param factors by column */
     void rescale(float[] factors) {
-        for (int column = 0; column < width; column++) {
-            for (long at = column * rowBytes(); at < (column + 1) * rowBytes(); at += Float.BYTES) {
-                sums.set(JAVA_FLOAT, at, sums.get(JAVA_FLOAT, at) * factors[column]);
-            }
-        }
+        Lanes.scaleRows(sums, width, vector.length, factors);
     }
 
     /** Adds what was summed to weighted sums of values. @param valueSums fp32 {@code [width, dHead]} */

@@ -1,5 +1,7 @@
 package io.sparrowkv.attention;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -44,6 +46,16 @@ final class Lanes {
             load(values, at)
                     .mul(FloatVector.fromArray(FLOATS, factors, i % factors.length))
                     .intoMemorySegment(values, at, ORDER);
+        }
+    }
+
+    /** rows[r, d] *= factors[r] for {@code count} rows of {@code dims} fp32 numbers. */
+    static void scaleRows(MemorySegment rows, int count, int dims, float[] factors) {
+        for (int row = 0; row < count; row++) {
+            for (int d = 0; d < dims; d++) {
+                long at = (long) row * dims + d;
+                rows.setAtIndex(JAVA_FLOAT, at, rows.getAtIndex(JAVA_FLOAT, at) * factors[row]);
+            }
         }
     }
 

@@ -295,11 +295,6 @@ final class LatentAttention {
     private void rescale(Head head) {
         float[] factors = head.panel.factors();
         head.residuals.rescale(factors);
-        for (int column = 0; column < width; column++) {
-            for (int d = 0; d < dHead; d++) {
-                long at = (long) column * dHead + d;
-                head.sums.setAtIndex(JAVA_FLOAT, at, head.sums.getAtIndex(JAVA_FLOAT, at) * factors[column]);
-            }
-        }
+        Lanes.scaleRows(head.sums, width, dHead, factors);
     }
 }
