@@ -2,7 +2,6 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheBytes;
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.eval.RandomModel;
 import io.sparrowkv.io.InvalidInputException;
 import io.sparrowkv.llm.generate.Generation;
@@ -120,8 +119,7 @@ final class BenchGenerateCommand implements Runnable {
     }
 
     private Result quantized(String name, CausalLm lm, SiteQuantizers quantizers) {
-        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(
-                lm.config().attentionShape(), lm.rotary(), quantizers.codecs(lm), cache.quantizedOptions()))) {
+        try (SparseKvCache quantized = SparseKvCache.quantized(lm, quantizers.codecs(lm), cache.quantizedOptions())) {
             Generation generation = generate(lm, quantized);
             return result(name, lm, quantizers.label(), generation, Optional.of(quantized.bytes()));
         }

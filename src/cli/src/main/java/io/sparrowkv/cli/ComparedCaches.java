@@ -70,9 +70,7 @@ final class ComparedCaches implements AutoCloseable {
             }
             case CodecSpec.Quantized codec -> {
                 Map<Site, VectorCodec> codecs = codec.quantizers().codecs(lm);
-                yield new CacheUnderTest(
-                        spec.name(),
-                        () -> new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codecs, options)));
+                yield new CacheUnderTest(spec.name(), () -> SparseKvCache.quantized(lm, codecs, options));
             }
         };
     }

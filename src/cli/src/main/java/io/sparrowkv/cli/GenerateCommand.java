@@ -2,7 +2,6 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.AttentionShape;
 import io.sparrowkv.attention.CacheOptions;
-import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.attention.WarmUp;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.io.InvalidInputException;
@@ -190,10 +189,9 @@ final class GenerateCommand implements Runnable {
             GenerationRequest request,
             StartTimes.Clock clock) {
         CacheOptions options = cache.quantizedOptions();
-        AttentionShape shape = lm.config().attentionShape();
         Map<Site, VectorCodec> codecs = quantizers.codecs(lm);
-        CacheMemory.require(shape, options, codecs, request.contextTokens());
-        try (SparseKvCache quantized = new SparseKvCache(SparseCache.quantized(shape, lm.rotary(), codecs, options))) {
+        CacheMemory.require(lm.config().attentionShape(), options, codecs, request.contextTokens());
+        try (SparseKvCache quantized = SparseKvCache.quantized(lm, codecs, options)) {
             StartTimes times = clock.cacheMade();
             Generation generation = generate(generator, request, quantized);
             return GenerateReport.quantized(lm, times, generation, quantized.bytes(), quantizers.label());

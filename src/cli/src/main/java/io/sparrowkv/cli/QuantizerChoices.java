@@ -2,7 +2,6 @@ package io.sparrowkv.cli;
 
 import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.QuantizerProfile;
-import io.sparrowkv.attention.SparseCache;
 import io.sparrowkv.codec.VectorCodec;
 import io.sparrowkv.codec.VectorCodecs;
 import io.sparrowkv.eval.BudgetPlan;
@@ -88,9 +87,6 @@ final class QuantizerChoices implements SiteChoices {
     }
 
     private CacheUnderTest underTest(Map<Site, VectorCodec> bySite) {
-        return new CacheUnderTest(
-                "quantized",
-                () -> new SparseKvCache(
-                        SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), bySite, options)));
+        return new CacheUnderTest("quantized", () -> SparseKvCache.quantized(lm, bySite, options));
     }
 }

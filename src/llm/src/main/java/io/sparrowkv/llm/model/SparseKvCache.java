@@ -3,9 +3,13 @@ package io.sparrowkv.llm.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
 import io.sparrowkv.attention.CacheBytes;
+import io.sparrowkv.attention.CacheOptions;
 import io.sparrowkv.attention.SparseCache;
+import io.sparrowkv.codec.VectorCodec;
+import io.sparrowkv.sae.Site;
 import io.sparrowkv.store.chronicle.ChronicleBlockStore;
 import io.sparrowkv.store.chronicle.StoredSequence;
+import java.util.Map;
 import java.util.Optional;
 
 /** A sparse cache as a model sees it: it reads and writes libtorch's memory where it is. */
@@ -29,6 +33,16 @@ public final class SparseKvCache implements KvCache {
     public SparseKvCache(SparseCache cache, ChronicleBlockStore known) {
         this.cache = cache;
         this.known = Optional.of(known);
+    }
+
+    /**
+     * A cache for the model whose vectors are quantized.
+     *
+     * @param codecs of every site
+     * @param options window, sinks and threads count here
+     */
+    public static SparseKvCache quantized(CausalLm lm, Map<Site, VectorCodec> codecs, CacheOptions options) {
+        return new SparseKvCache(SparseCache.quantized(lm.config().attentionShape(), lm.rotary(), codecs, options));
     }
 
     @Override
